@@ -1,0 +1,47 @@
+"""`cvatd`: the terminal face. Imports are inside the commands, so that `--help` and each command cost only their own."""
+
+import sys
+
+import typer
+
+from cvatd.cli import config, deliveries, services, token, train
+
+app = typer.Typer(
+    name="cvatd",
+    help="From image to model on one host.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+app.command("dev")(services.dev)
+app.command("web")(services.web)
+app.command("worker")(services.worker)
+app.command("migrate")(services.migrate)
+app.add_typer(train.app, name="train")
+app.add_typer(deliveries.app, name="deliveries")
+app.add_typer(token.app, name="token")
+app.add_typer(config.app, name="config")
+
+
+def main() -> None:
+    """Exit status: 0 done, 1 failed, 2 wrong call, 3 not now (try again)."""
+    from cvatd.core.errors import CvatdError
+
+    try:
+        app()
+    except CvatdError as error:
+        print(f"cvatd: {error.message}", file=sys.stderr)
+        raise SystemExit(exit_status(error.code)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def exit_status(code: str) -> int:
+    if code in {"settings", "invalid", "config", "base_model", "url_refused", "usage"}:
+        return 2
+    return 3 if code in {"unreachable", "store_away", "busy", "trainer_unusable"} else 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Everything an operator may set: one typed model, read from one JSON file and the environment.
+
+The file is named by `CVATD_CONFIG`, else `.cvatd/settings.json` below the working folder (what `cvatd dev`
+writes), else `/etc/cvatd/settings.json`. A variable `CVATD_DATASET__MAX_FILES=10` overrides one key of it.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    JsonConfigSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from cvatd.core.errors import CvatdError
+
+DEV_FILE = Path(".cvatd/settings.json")
+SYSTEM_FILE = Path("/etc/cvatd/settings.json")
+
+Bytes = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class UrlSettings(Section):
+    """Which addresses outside the global internet the service may connect to."""
+
+    allow: list[str] = Field(
+        default=[], description="Host names or networks (CIDR), such as the tailnet's 100.64.0.0/10."
+    )
+
+
+class DatasetSettings(Section):
+    """Bounds on what a data set may cost this host."""
+
+    max_download_bytes: Bytes = 20 << 30
+    download_timeout_s: Seconds = 3600
+    stall_timeout_s: Seconds = 30
+    max_unpacked_bytes: Bytes = 60 << 30
+    max_files: Annotated[int, Field(ge=1)] = 1_000_000
+    max_ratio: Annotated[float, Field(ge=1)] = 100
+    max_image_pixels: Annotated[int, Field(ge=100)] = 100_000_000
+    file_roots: list[Path] = Field(default=[], description="Folders below which file:// data sets may lie.")
+    cache_bytes: Bytes = Field(default=100 << 30, description="Oldest data sets leave the cache above this.")
+
+
+class TrainerSettings(Section):
+    """The separate Python that has torch and Ultralytics."""
+
+    python: Path = Path(sys.executable)
+    device: str = Field(default="auto", description="auto, cpu, cuda:0, ...")
+    offline: bool = Field(default=True, description="Never fetch pretrained weights over the network.")
+    weights_url: str = "https://github.com/ultralytics/assets/releases/download/v8.4.0/{name}.pt"
+    max_inline_model_bytes: Bytes = Field(
+        default=32 << 20, description="Larger models reach the callback as a signed URL, not as base64."
+    )
+
+
+class Settings(BaseSettings):
+    """Settings of every process of cvatd."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CVATD_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        case_sensitive=False,
+    )
+
+    data_dir: Path = Path("/var/lib/cvatd")
+    database_url: str = Field(default="postgresql:///cvatd", description="libpq URL; no password needed on a socket.")
+    redis_url: str = "unix:///run/redis-cvatd/redis.sock"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 5000
+    public_url: str | None = Field(
+        default=None, description="How callers reach this service; used in links that callbacks carry."
+    )
+    auth: bool = Field(default=True, description="Off only in `cvatd dev`, on loopback.")
+    signing_key_file: Path | None = Field(default=None, description="Holds `whsec_` and base64 of 24 to 64 bytes.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    urls: UrlSettings = UrlSettings()
+    dataset: DatasetSettings = DatasetSettings()
+    trainer: TrainerSettings = TrainerSettings()
+
+    @field_validator("public_url")
+    @classmethod
+    def _no_trailing_slash(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value.rstrip("/") if value else value
+
+    @property
+    def base_url(self) -> str:
+        """The outside address, without a slash at its end."""
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+    @property
+    def runs_dir(self) -> Path:
+        return self.data_dir / "runs"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.data_dir / "cache"
+
+    @property
+    def weights_dir(self) -> Path:
+        return self.data_dir / "weights"
+
+    @property
+    def trainer_dir(self) -> Path:
+        """Ultralytics' and matplotlib's own settings, shared by all runs."""
+        return self.data_dir / "trainer"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = settings_file()
+        read_file = (JsonConfigSettingsSource(settings_cls, json_file=file),) if file else ()
+        return (init_settings, env_settings, *read_file)
+
+
+def settings_file() -> Path | None:
+    """The settings file in force, if there is one."""
+    named = os.environ.get("CVATD_CONFIG")
+    if named:
+        return Path(named)
+    return next((file for file in (DEV_FILE, SYSTEM_FILE) if file.is_file()), None)
+
+
+def load_settings() -> Settings:
+    """Read the settings. Raises CvatdError "settings" with every fault in words."""
+    file = settings_file()
+    if file is not None and not file.is_file():
+        raise CvatdError("settings", f"CVATD_CONFIG names {file}, and there is no such file.")
+    try:
+        # The seed's PORT is honoured as hosting platforms set it; CVATD_PORT says it more strongly.
+        port = os.environ.get("PORT")
+        if port and "CVATD_PORT" not in os.environ:
+            return Settings(port=port)
+        return Settings()
+    except ValidationError as error:
+        raise CvatdError("settings", describe_faults(error, file)) from None
+    except ValueError as error:
+        raise CvatdError("settings", f"The settings in {file or 'the environment'} cannot be read: {error}") from None
+
+
+def describe_faults(error: ValidationError, file: Path | None) -> str:
+    """One line a fault: the key, what is wrong with it, and what stands there."""
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"  {key}: there is no such setting")
+        else:
+            lines.append(f"  {key}: {fault['msg'][0].lower()}{fault['msg'][1:]} (it is {fault['input']!r})")
+    where = f"{file} and the environment" if file else "the environment"
+    return f"Settings from {where} are not right:\n" + "\n".join(lines)
