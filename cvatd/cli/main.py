@@ -1,4 +1,4 @@
-"""`cvatd`: the terminal face. Imports are inside the commands, so that `--help` and each command cost only their own."""
+"""`cvatd`: the terminal face. Imports are inside the commands, so that each costs only its own."""
 
 import sys
 

@@ -14,9 +14,7 @@ from cvatd.training.datasets.errors import DatasetError, listed
 
 Split = Literal["train", "val"]
 
-IMAGE_SUFFIXES = frozenset(
-    "jpg jpeg jpe jfif png bmp webp tif tiff gif mpo avif jp2 ppm pgm heic heif dng".split()
-)
+IMAGE_SUFFIXES = frozenset("jpg jpeg jpe jfif png bmp webp tif tiff gif mpo avif jp2 ppm pgm heic heif dng".split())
 SPLIT_NAMES: dict[str, Split | None] = {
     "train": "train",
     "training": "train",
