@@ -176,8 +176,10 @@ def _redis_service(server: Path, run_dir: Path, user: ServerUser) -> Service:
     return Service(
         name="redis",
         # Nothing is saved: what Redis holds can be made again from PostgreSQL.
-        argv=[*user.prefix, str(server), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
-        + ["--save", "", "--appendonly", "no", "--dir", str(run_dir)],
+        argv=[
+            *(*user.prefix, str(server), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"),
+            *("--save", "", "--appendonly", "no", "--dir", str(run_dir)),
+        ],
         ready=ready,
         ready_timeout_s=REDIS_READY_S,
         stop_signal=signal.SIGTERM,

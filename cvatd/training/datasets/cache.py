@@ -177,7 +177,7 @@ def _make_read_only(root: Path) -> int:
             total += os.stat(path).st_size
             os.chmod(path, 0o444)
         if Path(folder) != root:
-            os.chmod(folder, 0o555)
+            os.chmod(folder, 0o555)  # noqa: S103 - takes rights away
     return total
 
 

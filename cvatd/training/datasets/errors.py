@@ -11,7 +11,7 @@ class DatasetError(CvatdError):
     """The data set cannot be trained on. `code` begins with `dataset_`; the message names file and line."""
 
 
-class IngestStopped(Exception):  # noqa: N818 - not an error: the caller asked for it
+class IngestStopped(Exception):
     """`should_stop` said yes. Nothing half-done is left in the run's folder; a download can go on later."""
 
 

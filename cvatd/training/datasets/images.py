@@ -25,7 +25,7 @@ DRAFT = 8  # JPEG is checked at an eighth of its size: every byte is still decod
 Image.MAX_IMAGE_PIXELS = None
 
 
-class UnusableImage(Exception):  # noqa: N818
+class UnusableImage(Exception):
     """In words, without the file's name."""
 
 

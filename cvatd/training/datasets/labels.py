@@ -66,8 +66,8 @@ def parse_labels(data: bytes, class_count: int | None = None) -> tuple[list[Row]
         return [], [Problem(MAX_LINES + 1, f"the file has {len(lines):,} lines; at most {MAX_LINES:,} are read")]
     rows: list[Row] = []
     problems: list[Problem] = []
-    for number, line in enumerate(lines, start=1):
-        if not (tokens := line.split()):
+    for number, content in enumerate(lines, start=1):
+        if not (tokens := content.split()):
             continue
         try:
             rows.append(_row(tokens, class_count))
@@ -81,7 +81,7 @@ def format_labels(rows: Iterable[Row]) -> bytes:
     return "".join(f"{row.cls} {' '.join(map(repr, row.coords))}\n" for row in rows).encode()
 
 
-class _Bad(Exception):  # noqa: N818
+class _Bad(Exception):
     def __init__(self, words: str, kind: Kind = "label") -> None:
         self.words, self.kind = words, kind
 

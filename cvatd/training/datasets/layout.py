@@ -14,7 +14,10 @@ from cvatd.training.datasets.errors import DatasetError, listed
 
 Split = Literal["train", "val"]
 
-IMAGE_SUFFIXES = frozenset("jpg jpeg jpe jfif png bmp webp tif tiff gif mpo avif jp2 ppm pgm heic heif dng".split())
+IMAGE_SUFFIXES = frozenset(
+    ("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "webp", "tif", "tiff")
+    + ("gif", "mpo", "avif", "jp2", "ppm", "pgm", "heic", "heif", "dng")
+)
 SPLIT_NAMES: dict[str, Split | None] = {
     "train": "train",
     "training": "train",
@@ -23,6 +26,7 @@ SPLIT_NAMES: dict[str, Split | None] = {
     "validation": "val",
     "test": None,  # not used for training
 }
+MAX_STEM_BYTES = 200  # file systems allow 255, ending included
 VAL_SHARE = 0.2  # of the images, when the zip has no val split
 EXPECTED = "Expected images/train, images/val, labels/train and labels/val (see the README)."
 
@@ -94,7 +98,8 @@ def is_junk(member: str) -> bool:
 
 
 def _suffix(member: str) -> str:
-    return member.rpartition("/")[2].rpartition(".")[2].lower()
+    stem, _, suffix = member.rpartition("/")[2].rpartition(".")
+    return suffix.lower() if stem else ""
 
 
 def _place(member: str) -> _Place | None:
@@ -157,6 +162,9 @@ def _carve_val(places: Sequence[_Place]) -> tuple[list[_Place], list[_Place]]:
 def _item(place: _Place, split: Split, by_name: dict[str, str]) -> Item:
     # Folders below the split are folded into the name: a folder named `images` there would mislead the trainer.
     stem = "__".join(place.rest).rpartition(".")[0]
+    if len(stem.encode()) > MAX_STEM_BYTES:
+        short = stem.encode()[: MAX_STEM_BYTES // 2].decode(errors="ignore")
+        stem = f"{short}-{hashlib.sha256(stem.encode()).hexdigest()[:16]}"
     return Item(split, stem, place.image, by_name.get(place.label.casefold()))
 
 
