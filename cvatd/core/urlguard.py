@@ -140,11 +140,13 @@ def _parse(url: str | httpx.URL) -> httpx.URL:
     except (httpx.InvalidURL, ValueError) as error:
         raise UrlRefused(f"this is not a URL: {error}") from error
     if parsed.scheme not in DEFAULT_PORTS:
-        raise UrlRefused(f"only http:// and https:// URLs are opened, not {parsed.scheme or 'a bare'}:// ones")
+        raise UrlRefused(f"only http:// and https:// URLs are opened, not {parsed.scheme[:20] or 'empty'}:// ones")
     if parsed.userinfo:
         raise UrlRefused("the URL holds a user name or password; leave them out")
     if not parsed.host:
         raise UrlRefused("the URL names no host")
+    if parsed.port is not None and not 0 < parsed.port < 65536:
+        raise UrlRefused(f"the URL's port is {parsed.port}; ports go from 1 to 65535")
     return parsed
 
 

@@ -36,9 +36,10 @@ def trainer_environment(shared_dir: Path) -> dict[str, str]:
         "YOLO_CONFIG_DIR": str(shared_dir),
         "MPLCONFIGDIR": str(shared_dir / "matplotlib"),
         "MPLBACKEND": "Agg",
-        "YOLO_OFFLINE": "1",
-        "YOLO_AUTOINSTALL": "0",
-        "ULTRALYTICS_SAFE_LOAD": "1",
+        # The words, not digits: 8.3.217 takes "1" for no, and then asks the network and reports to Google Analytics.
+        "YOLO_OFFLINE": "true",
+        "YOLO_AUTOINSTALL": "false",
+        "ULTRALYTICS_SAFE_LOAD": "true",  # unknown to 8.3.217
         "OMP_NUM_THREADS": str(threads),
         "PYTHONUNBUFFERED": "1",
     }

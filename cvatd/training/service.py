@@ -13,10 +13,10 @@ from cvatd.core.settings import Settings
 from cvatd.core.urlguard import UrlGuard
 from cvatd.training import base_model, queue, results, store
 from cvatd.training.arguments import check_config
-from cvatd.training.datasets import check_source
 from cvatd.training.description import Description
 from cvatd.training.jobs import Artifact, Event, NewRun, Run
 from cvatd.training.request import TrainRequest
+from cvatd.training.sources import check_source
 from cvatd.training.states import ENDED
 
 DEFAULT_EPOCHS = 100  # Ultralytics' own
@@ -84,7 +84,7 @@ class Runs:
         with self._pool.connection() as connection:
             return store.by_job_id(connection, job_id)
 
-    def list(self, before: int | None, state: str | None, query: str | None, limit: int) -> list[Run]:
+    def page(self, before: int | None, state: str | None, query: str | None, limit: int) -> list[Run]:
         with self._pool.connection() as connection:
             return store.list_runs(connection, before, state, query, limit)
 
@@ -92,11 +92,11 @@ class Runs:
         with self._pool.connection() as connection:
             return store.counts(connection)
 
-    def events(self, run_id: int, after: int = 0, limit: int = 10_000) -> "list[Event]":
+    def events(self, run_id: int, after: int = 0, limit: int = 10_000) -> list[Event]:
         with self._pool.connection() as connection:
             return store.events_after(connection, run_id, after, limit)
 
-    def watch(self, run_id: int, after: int) -> "tuple[Run, list[Event]]":
+    def watch(self, run_id: int, after: int) -> tuple[Run, list[Event]]:
         """The run and what happened to it since, as one consistent look."""
         with self._pool.connection() as connection, connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -112,7 +112,7 @@ class Runs:
         queue.ring(self._doorbell, run.id, run.attempt)
         return run
 
-    def artifacts(self, run_id: int) -> "list[Artifact]":
+    def artifacts(self, run_id: int) -> list[Artifact]:
         """The result files; while the run goes on, those that lie there now and will still change are left out."""
         with self._pool.connection() as connection:
             run = store.get(connection, run_id)
@@ -135,7 +135,7 @@ class Runs:
 
     def deliveries(
         self, run_id: int | None = None, state: str | None = None, before: int | None = None, limit: int = 100
-    ) -> "list[outbox.Delivery]":
+    ) -> list[outbox.Delivery]:
         with self._pool.connection() as connection:
             return outbox.list_deliveries(connection, run_id, state, before, limit)
 

@@ -99,7 +99,7 @@ def list_runs(
         found = runs.find(job_id) if "\x00" not in job_id else None
         return models.RunList(runs=[models.Run.of(found)] if found else [], next_before=None)
     query = q.replace("\x00", "") if q else None
-    page = runs.list(before, state.value if state else None, query or None, limit)
+    page = runs.page(before, state.value if state else None, query or None, limit)
     return models.RunList(
         runs=[models.Run.of(run) for run in page], next_before=page[-1].id if len(page) == limit else None
     )

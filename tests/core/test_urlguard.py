@@ -146,7 +146,11 @@ def test_law_what_passes_is_global_also_when_wrapped(address: IPv4Address | IPv6
         assert address.is_global
         assert not address.is_multicast
     if isinstance(address, IPv4Address) and not is_public(address):
-        for wrapped in (f"::ffff:{address}", f"64:ff9b::{address}", str(IPv6Address((0x2002 << 112) | int(address) << 80))):
+        for wrapped in (
+            f"::ffff:{address}",
+            f"64:ff9b::{address}",
+            str(IPv6Address((0x2002 << 112) | int(address) << 80)),
+        ):
             with pytest.raises(UrlRefused):
                 guard.check(f"http://[{wrapped}]/")
 
@@ -190,7 +194,10 @@ def test_an_unknown_host_is_a_connection_error_for_clients() -> None:
 
     with pytest.raises(HostUnknown):
         UrlGuard(resolve=nobody).check("http://example.com/")
-    with httpx.Client(transport=GuardedTransport(UrlGuard(resolve=nobody))) as client, pytest.raises(httpx.ConnectError):
+    with (
+        httpx.Client(transport=GuardedTransport(UrlGuard(resolve=nobody))) as client,
+        pytest.raises(httpx.ConnectError),
+    ):
         client.get("http://example.com/")
 
 

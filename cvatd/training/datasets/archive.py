@@ -150,7 +150,7 @@ def _judge(file: zipfile.ZipFile, limits: DatasetLimits) -> dict[str, zipfile.Zi
         problem = problem or _entry_problem(info)
         if problem:
             bad.append(f"{_shown(info.orig_filename)}: {problem}")
-        elif not info.is_dir():
+        elif not _is_folder(info):
             key = unicodedata.normalize("NFC", name).casefold()
             if key in seen:
                 bad.append(f"{_shown(name)}: the name occurs twice (also as {_shown(seen[key])})")
@@ -181,7 +181,11 @@ def _clean_name(info: zipfile.ZipInfo) -> tuple[str, str | None]:
         return name, "the path is too long"
     if any(len(part.encode()) > MAX_PART_BYTES for part in parts):
         return name, f"a part of the name is longer than {MAX_PART_BYTES} bytes"
-    return "/".join(parts), None if parts or info.is_dir() else "the name is empty"
+    return "/".join(parts), None if parts or _is_folder(info) else "the name is empty"
+
+
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    return info.orig_filename.endswith("/")
 
 
 def _entry_problem(info: zipfile.ZipInfo) -> str | None:

@@ -3,7 +3,6 @@
 An uploaded file is never handed on: Ultralytics runs what stands under `download:`.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,10 +62,9 @@ def default_names(count: int) -> list[str]:
 
 
 def our_data_yaml(root: Path, names: list[str]) -> str:
-    """The file that the trainer reads. JSON strings are YAML strings, whatever a name holds."""
-    lines = [f"path: {json.dumps(str(root))}", "train: images/train", "val: images/val", "names:"]
-    lines += [f"  {i}: {json.dumps(name)}" for i, name in enumerate(names)]
-    return "\n".join(lines) + "\n"
+    """The file that the trainer reads."""
+    content = {"path": str(root), "train": "images/train", "val": "images/val", "names": dict(enumerate(names))}
+    return yaml.safe_dump(content, sort_keys=False)
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -190,11 +190,10 @@ class Fetcher:
             file = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except (OSError, RuntimeError, ValueError) as error:
             raise refused from error
-        source = os.fdopen(file, "rb")
         if not stat.S_ISREG(os.fstat(file).st_mode):
-            source.close()
+            os.close(file)
             raise refused
-        return source
+        return os.fdopen(file, "rb")
 
     # -- shared
 

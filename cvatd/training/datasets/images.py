@@ -14,7 +14,17 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 MIN_SIDE_PX = 10  # Ultralytics ignores smaller images
 JPEG_END = b"\xff\xd9"
-FORMATS = ["JPEG", "MPO", "PNG", "BMP", "WEBP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM"]
+FORMATS = [
+    "JPEG",
+    "PNG",
+    "BMP",
+    "WEBP",
+    "TIFF",
+    "GIF",
+    "AVIF",
+    "JPEG2000",
+    "PPM",
+]  # what Pillow may try; JPEG covers MPO
 # Modes that every version of the trainer reads as a person sees them, by format.
 KEPT = {"JPEG": ("L", "RGB"), "PNG": ("L", "RGB", "RGBA"), "BMP": ("L", "RGB"), "WEBP": ("RGB", "RGBA")}
 SUFFIXES = {"JPEG": ("jpg", "jpeg"), "PNG": ("png",), "BMP": ("bmp",), "WEBP": ("webp",)}

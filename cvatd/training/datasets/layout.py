@@ -15,8 +15,8 @@ from cvatd.training.datasets.errors import DatasetError, listed
 Split = Literal["train", "val"]
 
 IMAGE_SUFFIXES = frozenset(
-    ("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "webp", "tif", "tiff")
-    + ("gif", "mpo", "avif", "jp2", "ppm", "pgm", "heic", "heif", "dng")
+    {"jpg", "jpeg", "jpe", "jfif", "png", "bmp", "webp", "tif", "tiff"}
+    | {"gif", "mpo", "avif", "jp2", "ppm", "pgm", "heic", "heif", "dng"}
 )
 SPLIT_NAMES: dict[str, Split | None] = {
     "train": "train",

@@ -17,11 +17,14 @@ def keep(source: Path, folder: Path, name: str) -> None:
     """Copy `source` into `folder` as `name`, whole or not at all."""
     folder.mkdir(exist_ok=True)
     temporary = folder / f".{name}.part"
-    with source.open("rb") as read, temporary.open("wb") as write:
-        shutil.copyfileobj(read, write, 1 << 20)
-        write.flush()
-        os.fsync(write.fileno())
-    temporary.rename(folder / name)
+    try:
+        with source.open("rb") as read, temporary.open("wb") as write:
+            shutil.copyfileobj(read, write, 1 << 20)
+            write.flush()
+            os.fsync(write.fileno())
+        temporary.rename(folder / name)
+    finally:
+        temporary.unlink(missing_ok=True)  # on a full disk the rest of it is what the last event needs
 
 
 def keep_epoch(weights: Path, folder: Path, epoch: int) -> None:

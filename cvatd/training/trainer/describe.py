@@ -48,6 +48,8 @@ def arguments() -> dict[str, dict[str, Any]]:
 
     def kind(name: str, default: object) -> str:
         named = next((kind for kind, names in kinds.items() if name in names), None)
+        if named is None and isinstance(default, float):
+            return "float"  # not all of them are named in those lists
         return named or ("string" if isinstance(default, str) else "any")
 
     return {name: {"type": kind(name, default), "default": default} for name, default in cfg.DEFAULT_CFG_DICT.items()}

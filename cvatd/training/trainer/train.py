@@ -3,6 +3,7 @@
 import json
 import platform
 import signal
+import sys
 import time
 import traceback
 from pathlib import Path
@@ -75,15 +76,21 @@ class Story:
             "data": spec["data"],
             "device": spec["device"].removeprefix("cuda:").replace("cuda", "0"),
             "save": True,
-            "save_dir": str(self._out),
+            # Not save_dir: 8.3.217 drops it without a word.
+            "project": str(self._out.parent.absolute()),
+            "name": self._out.name,
             "exist_ok": True,
         }
-        checkpoint = checkpoints.newest_good(self._checkpoints, int(arguments.get("epochs", 100)))
+        # A training by time reckons its epochs as it goes: there is always one more.
+        last = sys.maxsize if arguments.get("time") else int(arguments.get("epochs", 100))
+        checkpoint = checkpoints.newest_good(self._checkpoints, last)
         if checkpoint is not None:
             self._resumed = True
             self.epoch_done = checkpoints.epoch_of(checkpoint)
             model = YOLO(str(checkpoints.restore(checkpoint, self._out / "weights")))
-            arguments = {name: arguments[name] for name in ("data", "device", "save_dir")} | {"resume": True}
+            # All else stands in the checkpoint. save_dir only matters (and only works) where the folder was moved.
+            arguments = {name: arguments[name] for name in ("data", "device")}
+            arguments |= {"resume": True, "save_dir": str(self._out.absolute())}
         else:
             model = YOLO(spec["model"], task=spec["task"])
         for name in (
@@ -157,7 +164,8 @@ class Story:
         if epoch <= self.epoch_done:
             return
         self.epoch_done = epoch
-        metrics = trainer.metrics or {}
+        # Without a validation they are still those of an earlier epoch, or zeros.
+        metrics = trainer.metrics or {} if trainer.args.val or trainer.stop else {}
         self._log.append(
             "epoch",
             {
@@ -166,7 +174,7 @@ class Story:
                 "loss": losses(trainer),
                 "val_loss": {clean(key): value for key, value in metrics.items() if key.startswith("val/")},
                 "metrics": figures(metrics),
-                "lr": next(iter(trainer.lr.values()), None),
+                "lr": min(trainer.lr.values(), default=None),  # biases have a higher one while warming up
                 "seconds": time.monotonic() - self._epoch_began,
             },
         )
