@@ -42,7 +42,7 @@ def load_description(python: Path, cache: Path) -> Description:
     Raises CvatdError "trainer_unusable" in words.
     """
     key = fingerprint(python)
-    with contextlib.suppress(OSError, ValueError, KeyError, ValidationError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a ValidationError is a ValueError
         kept = json.loads(cache.read_text())
         if kept["key"] == key:
             return Description.model_validate(kept["description"])
@@ -68,7 +68,7 @@ def ask(python: Path, shared_dir: Path) -> Description:
             text=True,
             timeout=ASK_TIMEOUT_S,
             check=False,
-            env=trainer_environment(shared_dir),
+            env=trainer_environment(shared_dir.absolute()),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CvatdError("trainer_unusable", f"The trainer's Python {python} cannot be run: {error}") from None
@@ -78,4 +78,10 @@ def ask(python: Path, shared_dir: Path) -> Description:
         raise CvatdError(
             "trainer_unusable", f"The trainer's Python {python} has no working Ultralytics: {last}. {hint}"
         )
-    return Description.model_validate_json(answer.stdout.splitlines()[-1])
+    said = (answer.stdout.strip().splitlines() or ["nothing"])[-1]  # Ultralytics may greet first
+    try:
+        return Description.model_validate_json(said)
+    except ValidationError:
+        raise CvatdError(
+            "trainer_unusable", f"The trainer's Python {python} does not describe itself; it says: {said[:300]}"
+        ) from None

@@ -6,7 +6,7 @@ So an event counts exactly once, whoever reads it and however often a worker die
 from dataclasses import dataclass, field
 from typing import Any
 
-from cvatd.core.database import Pool
+from cvatd.core.database import Connection, Pool
 from cvatd.training import states, store
 from cvatd.training.jobs import Callback, Run
 from cvatd.training.tail import TrainerEvent
@@ -65,7 +65,7 @@ class Recorder:
         elif event.type in TERMINAL:
             self.terminal = event
 
-    def _record_epoch(self, connection: store.Connection, data: dict[str, Any]) -> None:
+    def _record_epoch(self, connection: Connection, data: dict[str, Any]) -> None:
         epoch, epochs = int(data["epoch"]), int(data["epochs"])
         if store.append_event(connection, self.run.id, "epoch", data) is None:
             return  # redone after a crash: it was reported before

@@ -1,17 +1,17 @@
 """The HTTP API: the seed's /health and /train to the letter, and /runs beyond it."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse
-from fastapi.sse import EventSourceResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
+from cvatd.training import jobs
 from cvatd.training.request import TrainRequest
 from cvatd.training.service import Runs
 from cvatd.training.states import ENDED, State
@@ -21,7 +21,6 @@ from cvatd.web.problems import MEDIA_TYPE, Problem
 
 PAGE = 50
 MAX_PAGE = 500
-KEEPALIVE_S = 15.0
 # Batches come faster than anybody can read them: watchers are woken this often at the most.
 WATCH_PAUSE_S = 0.1
 LARGEST_ID = 2**63 - 1
@@ -47,6 +46,10 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 router = APIRouter(tags=["runs"])
+
+
+def known_run(request: Request, id: RunId) -> jobs.Run:
+    return runs_of(request).get(id)
 
 
 def runs_of(request: Request) -> Runs:
@@ -125,17 +128,16 @@ def get_run(request: Request, id: RunId) -> models.Run:
 )
 async def watch_run(
     request: Request,
-    id: RunId,
+    run: Annotated[jobs.Run, Depends(known_run)],  # unknown ones are refused before the stream begins
     last_event_id: Annotated[str | None, Header(max_length=20, description="Go on behind this event.")] = None,
-) -> EventSourceResponse:
+) -> AsyncIterable[ServerSentEvent]:
     """What happened so far, then what happens, until the run has ended."""
     after = int(last_event_id) if last_event_id and last_event_id.isdecimal() and len(last_event_id) < 19 else 0
-    await run_in_threadpool(runs_of(request).get, id)  # unknown ones are refused before the stream begins
-    stream = follow(request.app.state.feed, runs_of(request), id, after)
-    return EventSourceResponse(stream, headers={"x-accel-buffering": "no", "cache-control": "no-store"})
+    async for event in follow(request.app.state.feed, runs_of(request), run.id, after):
+        yield event
 
 
-async def follow(feed: Feed, runs: Runs, run_id: int, after: int) -> AsyncIterator[bytes]:
+async def follow(feed: Feed, runs: Runs, run_id: int, after: int) -> AsyncIterator[ServerSentEvent]:
     """The stream of one watcher. It ends with the run, or when the service stops (the watcher comes back)."""
     changed = feed.watch(run_id)
     told: dict[str, Any] | None = None
@@ -145,30 +147,22 @@ async def follow(feed: Feed, runs: Runs, run_id: int, after: int) -> AsyncIterat
             run, events = await run_in_threadpool(runs.watch, run_id, after)
             for event in events:
                 after = event.seq
-                yield encode(models.Event.model_validate(vars(event)).model_dump_json(), event.type, event.seq)
-            if events and run.state not in ENDED:
+                yield ServerSentEvent(
+                    data=models.Event.model_validate(vars(event)), event=event.type, id=str(event.seq)
+                )
+            if events:
                 continue  # there may be more than one page of them
             progress = {"state": run.state, "epoch": run.epoch, "epochs": run.epochs, "progress": run.progress}
             if progress != told:
                 told = progress
-                yield encode(json.dumps(progress), "progress")
-            if run.state in ENDED and not events:
-                yield encode(json.dumps({"state": run.state}), "end")
+                yield ServerSentEvent(data=progress, event="progress")
+            if run.state in ENDED:
+                yield ServerSentEvent(data={"state": run.state}, event="end")
                 return
-            if run.state not in ENDED:
-                try:
-                    await asyncio.wait_for(changed.wait(), KEEPALIVE_S)
-                    await asyncio.sleep(WATCH_PAUSE_S)
-                except TimeoutError:
-                    yield b": still here\n\n"
+            await changed.wait()
+            await asyncio.sleep(WATCH_PAUSE_S)
     finally:
         feed.unwatch(run_id, changed)
-
-
-def encode(data: str, kind: str, seq: int | None = None) -> bytes:
-    """One server-sent event; JSON has no line breaks of its own."""
-    number = f"id: {seq}\n" if seq is not None else ""
-    return f"event: {kind}\n{number}data: {data}\n\n".encode()
 
 
 @router.get("/runs/{id}/artifacts", responses=problems(404, 422))

@@ -4,6 +4,10 @@ from typing import Any
 
 from cvatd.training.description import Description
 
+OTHERS = (
+    *("task", "mode", "model", "data", "cfg", "project", "name", "exist_ok", "resume", "device", "tracker"),
+    *("source", "distill_model", "save", "save_period", "pretrained", "format", "conf", "show", "split"),
+)
 ARGUMENTS: dict[str, tuple[str, Any]] = {
     "epochs": ("int", 100),
     "batch": ("float", 16),
@@ -17,7 +21,7 @@ ARGUMENTS: dict[str, tuple[str, Any]] = {
     "mosaic": ("fraction", 1.0),
     "fraction": ("fraction", 1.0),
     "degrees": ("float", 0.0),
-    "scale": ("any", 0.5),
+    "scale": ("float", 0.5),
     "plots": ("bool", True),
     "val": ("bool", True),
     "single_cls": ("bool", False),
@@ -26,13 +30,7 @@ ARGUMENTS: dict[str, tuple[str, Any]] = {
     "freeze": ("any", None),
     "classes": ("any", None),
     "optimizer": ("string", "auto"),
-    **{
-        name: ("any", None)
-        for name in (
-            *("task", "mode", "model", "data", "cfg", "project", "name", "exist_ok", "resume", "device", "tracker"),
-            *("source", "distill_model", "save", "save_period", "pretrained", "format", "conf", "show", "split"),
-        )
-    },
+    **dict.fromkeys(OTHERS, ("any", None)),
 }
 
 DESCRIPTION = Description.model_validate(

@@ -65,6 +65,13 @@ def is_whole(file: Path) -> bool:
         return False
 
 
+def drop_broken(weights: Path) -> None:
+    """Remove what a full disk has cut; whole copies are kept elsewhere."""
+    for file in weights.glob("*.pt"):
+        if not is_whole(file):
+            file.unlink()
+
+
 def restore(checkpoint: Path, weights: Path) -> Path:
     """Put a checkpoint, and the best one of its time, where Ultralytics looks; the path of its last.pt."""
     weights.mkdir(parents=True, exist_ok=True)

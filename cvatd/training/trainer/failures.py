@@ -9,10 +9,16 @@ LONGEST = 1500
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "is killed by signal", "shared memory")
 
 
+class WeightsUnusable(Exception):
+    """What reading a .pt file raises has many types and words, so the place tells it."""
+
+
 def explain(error: BaseException) -> tuple[str, str]:
     """A stable code and a sentence for a person."""
     text = ANSI.sub("", str(error)).strip()[:LONGEST]
     lower = text.lower()
+    if isinstance(error, WeightsUnusable):
+        return "weights", f"The weights cannot be loaded: {text}"
     if isinstance(error, MemoryError) or any(sign in lower for sign in NO_MEMORY):
         where = "The GPU" if "cuda" in lower else "This host"
         return "out_of_memory", f"{where} is out of memory. Resume with a smaller batch_size or img_size. ({text})"
@@ -28,6 +34,6 @@ def explain(error: BaseException) -> tuple[str, str]:
         return "bad_argument", f"Ultralytics refuses an argument: {text}"
     if "dataset" in lower or "no labels found" in lower or "no valid images" in lower or "image not found" in lower:
         return "dataset", f"Ultralytics cannot use the data set: {text}"
-    if "not a loadable checkpoint" in lower or "download failure" in lower or "unpickling" in lower:
+    if "not a loadable checkpoint" in lower or "download failure" in lower:
         return "weights", f"The weights cannot be loaded: {text}"
     return "trainer_error", f"The training failed: {type(error).__name__}: {text}"

@@ -13,7 +13,7 @@ from typing import Any
 from cvatd.training.trainer import checkpoints
 from cvatd.training.trainer.environment import provide_font, switch_integrations_off
 from cvatd.training.trainer.events import EventLog
-from cvatd.training.trainer.failures import explain
+from cvatd.training.trainer.failures import WeightsUnusable, explain
 from cvatd.training.trainer.identity import announce
 
 FINISHED, FAILED, STOPPED = 0, 1, 75
@@ -39,6 +39,8 @@ def train(run_dir: Path) -> int:
     except BaseException as error:
         traceback.print_exc()
         code, message = explain(error)
+        if code == "disk_full":
+            checkpoints.drop_broken(run_dir / "out" / "weights")  # else there is no room to tell it
         log.append("failed", {"code": code, "message": message})
         return FAILED
     return FINISHED
@@ -67,7 +69,7 @@ class Story:
 
     def run(self, spec: dict[str, Any]) -> None:
         provide_font()
-        from ultralytics import YOLO
+        import ultralytics
 
         switch_integrations_off()
         self._spec = spec
@@ -87,12 +89,12 @@ class Story:
         if checkpoint is not None:
             self._resumed = True
             self.epoch_done = checkpoints.epoch_of(checkpoint)
-            model = YOLO(str(checkpoints.restore(checkpoint, self._out / "weights")))
+            model = ultralytics.YOLO(checkpoints.restore(checkpoint, self._out / "weights"))
             # All else stands in the checkpoint. save_dir only matters (and only works) where the folder was moved.
             arguments = {name: arguments[name] for name in ("data", "device")}
             arguments |= {"resume": True, "save_dir": str(self._out.absolute())}
         else:
-            model = YOLO(spec["model"], task=spec["task"])
+            model = load(spec["model"], spec["task"])
         for name in (
             "on_train_start",
             "on_train_epoch_start",
@@ -189,6 +191,17 @@ class Story:
                 "seconds": time.monotonic() - self._began,
             },
         )
+
+
+def load(model: str, task: str) -> Any:
+    from ultralytics import YOLO
+
+    try:
+        return YOLO(model, task=task)
+    except Exception as error:
+        if model.endswith(".pt"):
+            raise WeightsUnusable(f"{Path(model).name}: {error or type(error).__name__}") from error
+        raise
 
 
 def losses(trainer: Any) -> dict[str, Any]:

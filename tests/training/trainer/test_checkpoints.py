@@ -97,7 +97,15 @@ def test_a_copy_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: py
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         checkpoints.keep_epoch(tmp_path / "out" / "weights", tmp_path / "checkpoints", 2)
     assert [file.name for file in (tmp_path / "checkpoints").iterdir()] == ["epoch-00001.pt"]
+
+
+def test_only_what_is_cut_is_dropped(tmp_path: Path) -> None:
+    save(tmp_path, 1, best=True)
+    weights = tmp_path / "out" / "weights"
+    (weights / "last.pt").write_bytes((weights / "last.pt").read_bytes()[:-30])
+    checkpoints.drop_broken(weights)
+    assert [file.name for file in weights.iterdir()] == ["best.pt"]

@@ -1,6 +1,6 @@
 import pytest
 
-from cvatd.training.trainer.failures import explain
+from cvatd.training.trainer.failures import WeightsUnusable, explain
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,7 @@ from cvatd.training.trainer.failures import explain
         (FileNotFoundError("Error loading data from \x1b[34m/x\x1b[0m\nSee the dataset guide"), "dataset"),
         (ValueError("No labels found in /x/train.cache"), "dataset"),
         (TypeError("x.pt is not a loadable checkpoint"), "weights"),
+        (WeightsUnusable("x.pt: invalid load key"), "weights"),
         (ConnectionError("Download failure for https://x"), "weights"),
         (ZeroDivisionError("division by zero"), "trainer_error"),
     ],
