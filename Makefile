@@ -1,19 +1,65 @@
-# Two commands for people: `make demo` and `make test`. Everything they need is installed below this folder.
+# Two commands for people: `make demo` and `make test`. All they need is installed below this folder.
 PYTHON ?= python3
-UV = .venv/bin/uv
 UV_VERSION = 0.13.8
+UV = .venv/bin/uv
+# --no-deps: the files name every package. Compiled bytecode more than halves each start.
 INSTALL = $(UV) pip install --quiet --no-deps --require-hashes --compile-bytecode
-LOCK = $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --universal --no-header
+LOCK = $(UV) pip compile --quiet --generate-hashes --universal --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11
+TRAINER_NEEDS = 'torch\ntorchvision\nopencv-python-headless\n'
+
+.PHONY: demo dev test check bench lock clean
+.DELETE_ON_ERROR:
+
+demo: .venv/.ready .venv-trainer/.ready
+	@.venv/bin/python scripts/demo.py
+
+dev: .venv/.ready .venv-trainer/.ready
+	@.venv/bin/cvatd dev
+
+test: check .venv-trainer/.ready .venv-trainer-8.3.217/.ready
+	@sh scripts/install-chromium.sh
+	@.venv/bin/python -m pytest tests
+
+check: .venv/.ready
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/mypy
+
+bench: .venv/.ready .venv-trainer/.ready
+	@.venv/bin/python -m benchmarks
+
+.venv/.uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv is missing. On Debian: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+# The .ready files are touched last: an install that was interrupted is completed by the next call.
+.venv/.ready: .venv/.uv requirements/test.txt pyproject.toml
+	@echo "installing the daemon's environment (.venv, a few seconds)"
+	@$(INSTALL) --python .venv/bin/python -r requirements/test.txt
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python -e .
+	@.venv/bin/python -m compileall -q cvatd
+	@touch $@
+
+.venv-trainer/.ready: .venv/.uv requirements/trainer.txt
+	@echo "installing the trainer's environment (.venv-trainer: torch and Ultralytics, 5.7 GB, about two minutes)"
+	@test -x .venv-trainer/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-trainer
+	@$(INSTALL) --python .venv-trainer/bin/python -r requirements/trainer.txt
+	@touch $@
+
+.venv-trainer-8.3.217/.ready: .venv/.uv requirements/trainer-8.3.217.txt
+	@echo "installing the oldest trainer that is supported (.venv-trainer-8.3.217)"
+	@test -x .venv-trainer-8.3.217/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-trainer-8.3.217
+	@$(INSTALL) --python .venv-trainer-8.3.217/bin/python -r requirements/trainer-8.3.217.txt
+	@touch $@
 
 lock: .venv/.uv
 	$(LOCK) pyproject.toml --extra embedded -o requirements/daemon.txt
 	$(LOCK) pyproject.toml --extra embedded --extra test -c requirements/daemon.txt -o requirements/test.txt
-	printf 'ultralytics>=8.3.217\ntorch\ntorchvision\nopencv-python-headless\n' | \
-		$(LOCK) - --override requirements/trainer-overrides.txt -o requirements/trainer.txt
-	printf 'ultralytics==8.3.217\ntorch\ntorchvision\nopencv-python-headless\n' | \
-		$(LOCK) - --override requirements/trainer-overrides.txt -o requirements/trainer-8.3.217.txt
+	printf 'ultralytics>=8.3.217\n'$(TRAINER_NEEDS) | $(LOCK) - --override requirements/trainer-overrides.txt -o requirements/trainer.txt
+	printf 'ultralytics==8.3.217\n'$(TRAINER_NEEDS) | $(LOCK) - --override requirements/trainer-overrides.txt -o requirements/trainer-8.3.217.txt
 
-.venv/.uv:
-	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet uv==$(UV_VERSION)
-	touch $@
+clean:
+	rm -rf .venv .venv-trainer .venv-trainer-8.3.217 .demo .cvatd bench

@@ -61,9 +61,10 @@ class _Child:
 class Supervisor:
     """Holds `<data_dir>/lock` while it lives, so that a second one on the same data is refused."""
 
-    def __init__(self, data_dir: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, data_dir: Path, say: Callable[[str], None], handle_signals: bool = True) -> None:
         self._dir = data_dir.absolute()
         self._say = say
+        self._handle_signals = handle_signals
         self._children: list[_Child] = []
         self._lock: IO[str] | None = None
         self._wanted_end = False
@@ -85,7 +86,7 @@ class Supervisor:
         self._lock.write(f"{os.getpid()}\n")
         self._lock.flush()
         (self._dir / "log").mkdir(exist_ok=True)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM) if self._handle_signals else ():
             signal.signal(number, self._on_signal)
         return self
 

@@ -1,0 +1,72 @@
+"""Real PostgreSQL and Redis for the tests, started by the project's own code."""
+
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from cvatd.core import database, migrate
+from cvatd.core.database import Pool
+from cvatd.core.embedded import stores
+from cvatd.core.embedded.supervisor import Supervisor
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAINERS = {name: ROOT / name / "bin" / "python" for name in (".venv-trainer", ".venv-trainer-8.3.217")}
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[stores.Stores]:
+    """A PostgreSQL and a Redis for the whole session, in a folder of short path."""
+    with tempfile.TemporaryDirectory(prefix="cvatd-") as folder:
+        Path(folder).chmod(0o711)  # as root the servers run as another user
+        with Supervisor(Path(folder) / "data", lambda words: None, handle_signals=False) as supervisor:
+            stored = stores.prepare(Path(folder) / "data")
+            for service in stored.services:
+                supervisor.start(service)
+            yield stored
+
+
+@pytest.fixture
+def empty_database_url(servers: stores.Stores) -> Iterator[str]:
+    """A fresh database without a schema."""
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield servers.database_url.replace("/cvatd?", f"/{name}?")
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """A fresh database with our schema."""
+    with database.connect(empty_database_url) as connection:
+        migrate.migrate(connection)
+    return empty_database_url
+
+
+@pytest.fixture
+def pool(database_url: str) -> Iterator[Pool]:
+    with database.open_pool(database_url, 4) as opened:
+        yield opened
+
+
+@pytest.fixture
+def redis_url(servers: stores.Stores) -> str:
+    """An empty Redis."""
+    with redis.Redis.from_url(servers.redis_url) as client:
+        client.flushall()
+    return servers.redis_url
+
+
+@pytest.fixture(scope="session")
+def trainer_python() -> Path:
+    """The newest trainer's Python."""
+    python = TRAINERS[".venv-trainer"]
+    if not python.exists():
+        pytest.skip("no .venv-trainer: `make test` installs it")
+    return python
