@@ -17,7 +17,8 @@ from cvatd.core.secrets import check_signed_path
 from cvatd.web.problems import problem, wants_page
 
 COOKIE = "cvatd_session"
-MAX_BODY_BYTES = 1 << 20
+FORM_PATHS = ("/training/", "/signin", "/signout")  # each checks the CSRF word of its form
+MAX_BODY_BYTES = 1 << 20  # images do not travel in a request: it names where they are
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", "testserver"})
 DEV_CSRF = "dev"
@@ -103,8 +104,8 @@ class Guard:
         request.state.account, request.state.csrf = session.name, session.csrf
         if request.method not in SAFE_METHODS:
             refuse_foreign_origin(request)
-            # Forms repeat the word in a field, which is checked where the form is read.
-            if not _is_form(request) and not hmac.compare_digest(
+            # The forms of pages repeat the word in a field, which is checked where the form is read.
+            if not request.url.path.startswith(FORM_PATHS) and not hmac.compare_digest(
                 request.headers.get("x-csrf-token", "").encode(), session.csrf.encode()
             ):
                 raise CvatdError("csrf", "A write from a browser session needs the header X-CSRF-Token of its page.")
@@ -137,13 +138,12 @@ def check_csrf(request: Request, csrf_token: Annotated[str, Form(max_length=200)
         raise CvatdError("csrf", "The page is too old for this. Load it again, then repeat what you did.")
 
 
-def _is_form(request: Request) -> bool:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind in {"application/x-www-form-urlencoded", "multipart/form-data"}
+class BodyTooLarge(Exception):
+    """Ends the reading of a body."""
 
 
 class GuardMiddleware:
-    """Admits or answers, bounds the body while it streams in, and sets the headers of every answer."""
+    """Admits or answers, and sets the headers of every answer."""
 
     def __init__(self, app: ASGIApp, guard: Guard) -> None:
         self._app = app
@@ -167,7 +167,36 @@ class GuardMiddleware:
         except CvatdError as error:
             await self._refuse(request, error)(scope, receive, send_with_headers)
             return
-        await self._app(scope, _bounded(request, receive), send_with_headers)
+        await self._serve_bounded(request, receive, send_with_headers)
+
+    async def _serve_bounded(self, request: Request, receive: Receive, send: Send) -> None:
+        """Serve a request whose body is counted while it comes in; one that is too large is answered by us."""
+        declared = request.headers.get("content-length", "")
+        seen = int(declared) if declared.isdecimal() else 0
+        too_large = seen > MAX_BODY_BYTES
+
+        async def counted() -> Message:
+            nonlocal seen, too_large
+            message = await receive()
+            seen += 0 if declared else len(message.get("body", b""))
+            if seen > MAX_BODY_BYTES:
+                too_large = True
+                raise BodyTooLarge
+            return message
+
+        async def unless_too_large(message: Message) -> None:
+            if not too_large:
+                await send(message)
+
+        if not too_large:
+            try:
+                await self._app(request.scope, counted, unless_too_large)
+            except Exception:
+                if not too_large:
+                    raise
+        if too_large:
+            words = f"A request may have {MAX_BODY_BYTES >> 20} MB. Images do not travel in it: name a dataset_url."
+            await problem(413, "too_large", words)(request.scope, receive, send)
 
     def _refuse(self, request: Request, error: CvatdError) -> ASGIApp:
         from starlette.responses import PlainTextResponse, RedirectResponse
@@ -177,24 +206,3 @@ class GuardMiddleware:
         if error.code == "unauthorized":
             return RedirectResponse("/signin", 303)
         return PlainTextResponse(error.message, 403)
-
-
-def _bounded(request: Request, receive: Receive) -> Receive:
-    """Count what comes in; one that says so beforehand is refused before a byte is read."""
-    declared = request.headers.get("content-length", "0")
-    too_large = CvatdError(
-        "too_large", f"A request may have {MAX_BODY_BYTES >> 20} MB; a data set is given by its URL."
-    )
-    seen = 0
-
-    async def bounded() -> Message:
-        nonlocal seen
-        if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-            raise too_large
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > MAX_BODY_BYTES:
-            raise too_large
-        return message
-
-    return bounded
