@@ -1,5 +1,6 @@
 """The processes: `web`, `worker`, the `migrate` step before them, and `dev`, which is all of them at once."""
 
+import sys
 from pathlib import Path
 
 import typer
@@ -7,6 +8,7 @@ import typer
 
 def web() -> None:
     """Serve the HTTP API and the pages; also rings, reconciles and sends callbacks."""
+    _leave_out_rich()
     from cvatd.core.settings import load_settings
     from cvatd.web.app import serve
 
@@ -15,6 +17,7 @@ def web() -> None:
 
 def worker() -> None:
     """Take runs from the queue and see each to its end."""
+    _leave_out_rich()
     from cvatd.core import log
     from cvatd.core.settings import load_settings
     from cvatd.training.worker import run_worker
@@ -22,6 +25,11 @@ def worker() -> None:
     settings = load_settings()
     log.configure(settings.log_level)
     run_worker(settings)
+
+
+def _leave_out_rich() -> None:
+    """structlog and httpx import rich wherever it is installed: 5 MB of a service that draws nothing on a terminal."""
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
 
 
 def migrate(json_: bool = typer.Option(False, "--json")) -> None:

@@ -153,7 +153,7 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise CvatdError("settings", describe_faults(error, file)) from None
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise CvatdError("settings", f"The settings in {file or 'the environment'} cannot be read: {error}") from None
 
 

@@ -6,6 +6,7 @@ The step is re-entrant: if the trainer is alive, attach to it; else if a checkpo
 import json
 import os
 import threading
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -171,6 +172,7 @@ class Supervision:
 
     def _ingest(self, run: Run) -> Dataset:
         limits = self._context.settings.dataset
+        began = time.monotonic()
         dataset = ingest(
             run.dataset_url,
             self._dir / "data",
@@ -182,6 +184,7 @@ class Supervision:
         )
         base_model.check_task(run.base_model, dataset.task)
         facts = {key: value for key, value in asdict(dataset).items() if key != "data_yaml"}
+        facts["seconds"] = round(time.monotonic() - began, 3)
         with self._context.pool.connection() as connection:
             store.set_dataset(connection, run, facts)
             store.append_event(connection, run.id, "dataset", facts)
