@@ -70,3 +70,8 @@ def trainer_python() -> Path:
     if not python.exists():
         pytest.skip("no .venv-trainer: `make test` installs it")
     return python
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The fast ones first."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import typer
 
+from cvatd.core import words
 
-def emit(value: dict[str, Any], as_json: bool, words: str = "") -> None:
-    typer.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False) if as_json else words)
+
+def emit(value: dict[str, Any], as_json: bool, text: str = "") -> None:
+    typer.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False) if as_json else text)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
@@ -39,20 +41,7 @@ def _escape(text: str) -> str:
 
 
 def ago(moment: datetime | str | None) -> str:
-    """ "5 min ago"; an empty string for never."""
+    """`5 min ago`; an empty string for never."""
     if moment is None:
         return ""
-    then = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
-    return f"{duration((datetime.now(UTC) - then).total_seconds())} ago"
-
-
-def duration(seconds: float) -> str:
-    """ "3 min 20 s", "2 h 5 min", "4 d"."""
-    whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} d"
+    return words.ago(datetime.fromisoformat(moment) if isinstance(moment, str) else moment)

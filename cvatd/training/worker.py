@@ -29,6 +29,7 @@ from cvatd.training.jobs import Run
 from cvatd.training.lease import Lease, worker_name
 from cvatd.training.outcome import Done, Failed, Outcome, Stopped, TryAgain, judge_end
 from cvatd.training.progress import Recorder
+from cvatd.training.reconciler import too_many_losses
 from cvatd.training.runner import Handle, ProcessRunner
 from cvatd.training.tail import read_events
 
@@ -250,8 +251,6 @@ class Supervision:
                 self._try_again(code, message)
 
     def _try_again(self, code: str, message: str) -> None:
-        from cvatd.training.reconciler import too_many_losses
-
         with self._context.pool.connection() as connection:
             run = store.get(connection, self._run.id)
             if not too_many_losses(run):

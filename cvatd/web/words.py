@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime
 
-MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+from cvatd.core.words import ago, duration
+
+__all__ = ["MEANINGS", "STAGES", "STATES", "ago", "amount", "duration", "exact", "percent", "size"]
 
 # State -> (word, tone, shape). A shape stands beside the word, so that colour never speaks alone.
 STATES = {
@@ -29,28 +31,6 @@ STAGES = {
     "link": "Linking the data set",
     "training": "Training",
 }
-
-
-def duration(seconds: float | None) -> str:
-    """`45 s`, `3 min 20 s`, `2 h 5 min`, `4 d 3 h`."""
-    if seconds is None:
-        return "–"
-    whole = max(0, int(seconds))
-    if whole < MINUTE_S:
-        return f"{whole} s"
-    if whole < HOUR_S:
-        return f"{whole // MINUTE_S} min {whole % MINUTE_S} s"
-    if whole < DAY_S:
-        return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S} min"
-    return f"{whole // DAY_S} d {whole % DAY_S // HOUR_S} h"
-
-
-def ago(moment: datetime, now: datetime | None = None) -> str:
-    """`just now`, `5 min ago`: one unit is enough, the exact time stands in the hover text."""
-    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
-    if seconds < 5:
-        return "just now"
-    return " ".join(duration(seconds).split()[:2]) + " ago"
 
 
 def exact(moment: datetime) -> str:

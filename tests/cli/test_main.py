@@ -10,7 +10,6 @@ import pytest
 
 from cvatd.cli.client import parse_events
 from cvatd.cli.main import exit_status
-from cvatd.cli.output import duration
 from cvatd.cli.train import parse_settings
 from cvatd.core.errors import CvatdError
 
@@ -90,13 +89,6 @@ def test_set_takes_json_or_words() -> None:
 def test_events_of_a_stream_are_read_with_their_ids() -> None:
     lines = ["event: epoch", "id: 7", 'data: {"a": 1}', "", ": ping", "", "event: end", "data: {}", ""]
     assert list(parse_events(iter(lines))) == [("epoch", "7", {"a": 1}), ("end", "", {})]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "0 s"), (59.9, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (3 * 86400, "3 d")]
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_the_tables_are_parted_by_tabs_where_nobody_looks(tmp_path: Path) -> None:
