@@ -87,3 +87,15 @@ def _mtime_of_kept(folder: Path) -> int | None:
         return (folder / BEST).stat().st_mtime_ns
     except FileNotFoundError:
         return None
+
+
+def trim_csv(file: Path, epoch: int) -> None:
+    """Drop the rows behind `epoch`: those epochs are done again, and results.png would draw them twice."""
+    try:
+        head, *rows = file.read_text().splitlines()
+    except (FileNotFoundError, ValueError):
+        return
+    kept_rows = [row for row in rows if row.split(",")[0].strip().isdecimal() and int(row.split(",")[0]) <= epoch]
+    temporary = file.with_name(f".{file.name}.part")
+    temporary.write_text("\n".join([head, *kept_rows]) + "\n")
+    temporary.rename(file)

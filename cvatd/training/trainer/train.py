@@ -2,6 +2,7 @@
 
 import json
 import platform
+import shutil
 import signal
 import sys
 import time
@@ -90,10 +91,12 @@ class Story:
             self._resumed = True
             self.epoch_done = checkpoints.epoch_of(checkpoint)
             model = ultralytics.YOLO(checkpoints.restore(checkpoint, self._out / "weights"))
+            checkpoints.trim_csv(self._out / "results.csv", self.epoch_done)
             # All else stands in the checkpoint. save_dir only matters (and only works) where the folder was moved.
             arguments = {name: arguments[name] for name in ("data", "device")}
             arguments |= {"resume": True, "save_dir": str(self._out.absolute())}
         else:
+            shutil.rmtree(self._out, ignore_errors=True)  # of an attempt that did not reach its first checkpoint
             model = load(spec["model"], spec["task"])
         for name in (
             "on_train_start",

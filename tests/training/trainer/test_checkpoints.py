@@ -109,3 +109,12 @@ def test_only_what_is_cut_is_dropped(tmp_path: Path) -> None:
     (weights / "last.pt").write_bytes((weights / "last.pt").read_bytes()[:-30])
     checkpoints.drop_broken(weights)
     assert [file.name for file in weights.iterdir()] == ["best.pt"]
+
+
+def test_rows_of_epochs_that_are_done_again_are_dropped(tmp_path: Path) -> None:
+    file = tmp_path / "results.csv"
+    checkpoints.trim_csv(file, 2)  # none there: nothing to do
+    file.write_text("epoch,time\n1,0.5\n2,0.9\n3,1.4\n3,")
+    checkpoints.trim_csv(file, 2)
+    assert file.read_text() == "epoch,time\n1,0.5\n2,0.9\n"
+    assert list(tmp_path.iterdir()) == [file]
