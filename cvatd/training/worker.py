@@ -127,7 +127,7 @@ class Supervision:
         except IngestStopped:
             outcome = self._asked_to_stop()
         except CvatdError as error:
-            outcome = Failed(error.code, error.message)
+            outcome = Failed(error.code, error.message[:1].upper() + error.message[1:])
         except (store.LeaseLost, psycopg.OperationalError):
             raise
         except Exception as error:

@@ -240,8 +240,13 @@ def url_key(url: str) -> str:
 
 def _check_start(head: bytes) -> None:
     if not any(start.startswith(head[:4]) for start in ZIP_STARTS):
-        looks = "a web page" if head.lstrip()[:1] == b"<" else f"something that begins with {head[:8]!r}"
-        raise DatasetError("dataset_not_zip", f"the file is no zip but {looks}")
+        begins = head[:8].decode("ascii", "backslashreplace").encode("unicode_escape").decode()
+        looks = (
+            "it is a web page (is a sign-in in the way?)" if head.lstrip()[:1] == b"<" else f"it begins with {begins!r}"
+        )
+        raise DatasetError(
+            "dataset_not_zip", f"what dataset_url leads to is no zip: {looks}. Pack the data set as a zip."
+        )
 
 
 def _head(part: Path, out: BinaryIO) -> bytes:
