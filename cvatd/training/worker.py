@@ -78,7 +78,8 @@ class Worker(rq.SimpleWorker):
 
     def perform_job(self, job: Job, queue: rq.Queue) -> bool:
         """Refuse any other function: whoever can write to Redis must not choose what runs here."""
-        if job.func_name != FUNCTION:
+        callbacks = (job._success_callback_name, job._failure_callback_name, job._stopped_callback_name)
+        if job.func_name != FUNCTION or any(callbacks):
             logger.error("refused a job that is not ours", function=job.func_name)
             job.delete()
             return False
