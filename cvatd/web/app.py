@@ -5,6 +5,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import AsyncIterator
+from types import FrameType
 from typing import Any
 
 import psycopg
@@ -136,9 +137,16 @@ def serve(settings: Settings) -> None:
     import uvicorn
 
     log.configure(settings.log_level)
-    server = uvicorn.Server(
+    app = create_app(settings)
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            app.state.feed.stop()  # open streams end at once; their watchers come back
+            super().handle_exit(sig, frame)
+
+    Server(
         uvicorn.Config(
-            create_app(settings),
+            app,
             host=settings.host,
             port=settings.port,
             log_config=None,
@@ -148,5 +156,4 @@ def serve(settings: Settings) -> None:
             loop="asyncio",
             http="h11",
         )
-    )
-    server.run()
+    ).run()

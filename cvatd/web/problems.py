@@ -18,6 +18,7 @@ from cvatd.core.errors import CvatdError
 
 MEDIA_TYPE = "application/problem+json"
 SHOWN_INPUT_CHARS = 100
+STORE_AWAY = "PostgreSQL does not answer. Try again in a few seconds."
 
 # Which status a refusal has; what is not named here is the caller's content: 422.
 STATUS = {
@@ -109,7 +110,7 @@ def install(app: FastAPI, error_page: Callable[[Request, int, str], Response]) -
 
     async def store_away(request: Request, error: Exception) -> Response:
         logger.warning("the store is away", path=request.url.path, error=str(error).strip())
-        return answer(request, 503, "store_away", "PostgreSQL does not answer. Try again in a few seconds.")
+        return answer(request, 503, "store_away", STORE_AWAY)
 
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         CvatdError: refused,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
 
+import psycopg
 from fastapi import Form, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
@@ -14,7 +15,7 @@ from cvatd.core import tokens
 from cvatd.core.database import Pool
 from cvatd.core.errors import CvatdError
 from cvatd.core.secrets import check_signed_path
-from cvatd.web.problems import problem, wants_page
+from cvatd.web.problems import STORE_AWAY, problem, wants_page
 
 COOKIE = "cvatd_session"
 FORM_PATHS = ("/training/", "/signin", "/signout")  # each checks the CSRF word of its form
@@ -164,6 +165,9 @@ class GuardMiddleware:
 
         try:
             await run_in_threadpool(self._guard.admit, request)
+        except psycopg.OperationalError:
+            await problem(503, "store_away", STORE_AWAY)(scope, receive, send_with_headers)
+            return
         except CvatdError as error:
             await self._refuse(request, error)(scope, receive, send_with_headers)
             return

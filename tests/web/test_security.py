@@ -95,3 +95,14 @@ def test_without_sign_in_only_loopback_is_served(settings: Settings) -> None:
 def test_every_answer_forbids_foreign_scripts(anonymous: TestClient) -> None:
     for path in ("/health", "/signin", "/runs"):
         assert anonymous.get(path).headers["content-security-policy"].startswith("default-src 'self'")
+
+
+def test_a_store_that_is_away_is_said_so(client: TestClient) -> None:
+    client.app.state.sessions._pool.close()  # type: ignore[attr-defined]
+    for path in ("/runs", "/training", "/runs/1/events"):
+        answer = client.get(path)
+        assert answer.status_code == 503, path
+        assert answer.json()["code"] == "store_away"
+        assert answer.headers["retry-after"] == "5"
+    health = client.get("/health")
+    assert (health.status_code, health.json()["status"]) == (503, "unhealthy")

