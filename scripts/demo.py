@@ -61,6 +61,7 @@ def main() -> None:
         cwd=ROOT,
         stdout=(DEMO_DIR / "dev.log").open("w"),
         stderr=subprocess.STDOUT,
+        start_new_session=True,  # Ctrl-C is for us: we end it
     )
     try:
         os.environ["CVATD_URL"] = f"http://127.0.0.1:{port}"

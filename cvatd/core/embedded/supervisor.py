@@ -24,6 +24,8 @@ LONGEST_BACKOFF_S = 10.0
 WATCHED_S = 60.0
 MOST_DEATHS = 10  # within the time watched
 LAST_LINES = 15
+# A second Ctrl-C kills what is left; one that comes at once is the same one, passed on by a parent (make, timeout).
+HURRY_AFTER_S = 1.0
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -67,7 +69,7 @@ class Supervisor:
         self._handle_signals = handle_signals
         self._children: list[_Child] = []
         self._lock: IO[str] | None = None
-        self._wanted_end = False
+        self._asked_at: float | None = None
         # A signal's number arrives here, so that waiting for children and for signals is one thing.
         self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -101,7 +103,7 @@ class Supervisor:
         child = self._spawn(service)
         self._children.append(child)
         while not service.ready():
-            if self._wanted_end:
+            if self._asked_at is not None:
                 return
             if child.process.poll() is not None:
                 raise self._failure(service, f"ended with status {child.process.returncode} before it was ready")
@@ -112,7 +114,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Watch until SIGINT or SIGTERM. Raises CvatdError when a service dies again and again."""
-        while not self._wanted_end:
+        while self._asked_at is None:
             poll = select.poll()
             poll.register(self._wake_r, select.POLLIN)
             for child in self._children:
@@ -179,12 +181,14 @@ class Supervisor:
             child.process.wait()
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if self._wanted_end:  # a second Ctrl-C hurries
+        now = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now
+            os.write(self._wake_w, b"x")
+        elif now - self._asked_at > HURRY_AFTER_S:
             for child in self._children:
                 if child.process.poll() is None:
                     os.killpg(child.process.pid, signal.SIGKILL)
-        self._wanted_end = True
-        os.write(self._wake_w, b"x")
 
 
 def _die_with_parent(number: int) -> None:

@@ -133,3 +133,11 @@ def test_kill_9_of_the_supervisor_leaves_nothing(tmp_path: Path, supervised: "su
     supervised.kill()
     supervised.wait()
     assert gone(child)
+
+
+def test_one_ctrl_c_that_comes_twice_is_one(tmp_path: Path, supervised: "subprocess.Popen[bytes]") -> None:
+    """make and timeout pass it on: what stops in order must not be killed for that."""
+    pids(tmp_path, 1)
+    supervised.send_signal(signal.SIGINT)
+    supervised.send_signal(signal.SIGINT)
+    assert supervised.wait(20) == 0
