@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     JsonConfigSettingsSource,
@@ -24,6 +24,7 @@ SYSTEM_FILE = Path("/etc/cvatd/settings.json")
 
 Bytes = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Section(BaseModel):
@@ -64,6 +65,101 @@ class TrainerSettings(Section):
     )
 
 
+class DatabaseSettings(Section):
+    """A PostgreSQL outside of the stack for CVAT; the stack then runs none of its own."""
+
+    host: str = Field(description="As the containers reach it.")
+    port: Port = 5432
+    name: str = "cvat"
+    user: str = "cvat"
+    password_file: Path = Field(description="Holds the password, readable by root alone.")
+
+
+class SuperuserSettings(Section):
+    """CVAT's first administrator, made by `cvatd init`."""
+
+    username: Annotated[str, Field(pattern=r"^[\w.@+-]{1,150}$")] = "admin"
+    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] = "admin@localhost"
+    initial_password: str | None = Field(
+        default=None, description="Known to all who read the settings; a random one is made when not given."
+    )
+
+
+class LimitSettings(Section):
+    """What the whole stack may use of this host."""
+
+    cpu_percent: Annotated[int, Field(ge=10)] = Field(default=100, description="100 is one processor.")
+    memory_high: Bytes = Field(default=1800 << 20, description="Above this the kernel slows the stack down.")
+    memory_max: Bytes = Field(default=2048 << 20, description="Above this the kernel kills.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "LimitSettings":
+        if self.memory_high > self.memory_max:
+            raise ValueError("memory_high is above memory_max: it would never be reached")
+        return self
+
+
+class WorkerSettings(Section):
+    """One container of CVAT's background workers."""
+
+    queues: Annotated[list[str], Field(min_length=1)]
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    memory_max: Bytes | None = None
+
+
+class ExtraContainer(Section):
+    """A container of the user's own beside CVAT's, in the same network and slice."""
+
+    image: str
+    command: list[str] = []
+    environment: dict[str, str] = {}
+    aliases: list[str] = []
+    mounts: list[Annotated[str, Field(pattern=r"^/[^:]*:/[^:]*(:ro)?$")]] = Field(
+        default=[], description="`/host:/container` or `/host:/container:ro`."
+    )
+    needs: list[str] = []
+    memory_max: Bytes | None = None
+
+
+class StackSettings(Section):
+    """CVAT's containers."""
+
+    data_dir: Path = Path("/var/lib/cvat")
+    version: Annotated[str, Field(pattern=r"^v?\d+\.\d+\.\d+$")] | None = Field(
+        default=None, description="CVAT's release; that of images.server's tag, else the newest known."
+    )
+    images: dict[Literal["server", "ui", "postgres", "redis", "kvrocks", "opa", "nginx"], str] = Field(
+        default={}, description="Images other than the release's own."
+    )
+    host: str = "127.0.0.1"
+    port: Port = Field(default=8093, description="Of the proxy in front of CVAT.")
+    public_url: str | None = Field(default=None, description="How people reach CVAT, for links in its mails.")
+    superuser: SuperuserSettings = SuperuserSettings()
+    limits: LimitSettings = LimitSettings()
+    slice: Annotated[str, Field(pattern=r"^[a-z0-9_]+(-[a-z0-9_]+)*$")] = "cvat"
+    server_processes: Annotated[int, Field(ge=1, le=64)] = 1
+    workers: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")], WorkerSettings] | None = Field(
+        default=None, description="By name; the three of the standard stack when not given."
+    )
+    memory_max: dict[str, Bytes] = Field(default={}, description="Limits of single containers, by their names.")
+    environment: dict[str, str] = Field(default={}, description="Added to the server's and the workers' own.")
+    share: Path | None = Field(default=None, description="A folder that CVAT offers as its connected share.")
+    database: DatabaseSettings | None = None
+    extra_containers: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")], ExtraContainer] = {}
+    podman_url: str | None = Field(
+        default=None, description="unix:///... of Podman's API; the usual place of this user when not given."
+    )
+    pull_timeout_s: Seconds = Field(default=1800, description="For one attempt at one image; three are made.")
+    ready_timeout_s: Seconds = 600
+
+    @field_validator("data_dir")
+    @classmethod
+    def _usable_folder(cls, value: Path) -> Path:
+        if not value.is_absolute() or len(value.parts) < 3 or any(part in str(value) for part in (":", ",", "\n")):
+            raise ValueError("must be an absolute path below a folder of the root, without a colon or a comma")
+        return value
+
+
 class Settings(BaseSettings):
     """Settings of every process of cvatd."""
 
@@ -78,7 +174,7 @@ class Settings(BaseSettings):
     database_url: str = Field(default="postgresql:///cvatd", description="libpq URL; no password needed on a socket.")
     redis_url: str = "unix:///run/redis-cvatd/redis.sock"
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)] = 5000
+    port: Port = 5000
     public_url: str | None = Field(
         default=None, description="How callers reach this service; used in links that callbacks carry."
     )
@@ -88,6 +184,7 @@ class Settings(BaseSettings):
     urls: UrlSettings = UrlSettings()
     dataset: DatasetSettings = DatasetSettings()
     trainer: TrainerSettings = TrainerSettings()
+    stack: StackSettings = StackSettings()
 
     @field_validator("public_url")
     @classmethod

@@ -1,0 +1,1 @@
+"""CVAT's containers: declared once as data, started, watched, explained."""

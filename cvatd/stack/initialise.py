@@ -1,0 +1,208 @@
+"""CVAT's migrations, exactly once: in a container of a fixed name, which is the lock that CVAT itself does not have.
+
+Two `migrate` at once break each other. A second caller finds the container and waits for it; a killed caller leaves
+it to its work, and the next one takes up the answer.
+"""
+
+import contextlib
+import fcntl
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from cvatd.core.errors import CvatdError
+from cvatd.core.settings import StackSettings
+from cvatd.stack import facts, readiness, secret_files, versions
+from cvatd.stack.layout import Ownership
+from cvatd.stack.limits import Parent
+from cvatd.stack.podman import Podman
+from cvatd.stack.readiness import InitState
+from cvatd.stack.spec import INIT_CONTAINER, Container, Mount, Stack
+
+INIT_TIMEOUT_S = 4 * 3600.0
+STORES_TIMEOUT_S = 120.0
+LAST_LINES = 25
+POLL_S = 0.2
+SERVER = "cvat-server"
+ANSWER = "answer.json"
+# The image's own steps first (migrate, Redis's migrations, periodic jobs), then ours.
+INIT_SCRIPT = 'set -e; ./backend_entrypoint.sh init; exec python3 manage.py shell -c "$1"'
+MANAGE_SCRIPT = 'exec python3 manage.py "$@"'
+SUPERUSER_SCRIPT = 'exec python3 manage.py shell -c "$1"'
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Initialised:
+    """What `init` did: `ran` is False when there was nothing to do."""
+
+    ran: bool
+    words: str
+    superuser_made: bool = False
+
+
+class Initialiser:
+    """Decides by the facts and acts by one container."""
+
+    def __init__(self, podman: Podman, settings: StackSettings, stack: Stack, parent: Parent, owner: Ownership) -> None:
+        self._podman = podman
+        self._settings = settings
+        self._stack = stack
+        self._parent = parent
+        self._owner = owner
+
+    def state(self) -> InitState:
+        """As the facts have it now. Raises CvatdError "podman"."""
+        found = self._podman.containers()
+        return self.judge(
+            facts.database_facts(self._podman, self._settings, found), facts.redis_facts(self._podman, found)
+        )
+
+    def judge(self, database: facts.DatabaseFacts, redis: facts.RedisFacts) -> InitState:
+        image_id = self._image_id()
+        required = versions.migrations_of(self._settings, image_id) if image_id else None
+        return readiness.init_state(database, redis, required, image_id, self._settings.superuser.username)
+
+    def ensure(self, say: Say) -> Initialised:
+        """Initialise if needed, or wait for the one who does. Raises CvatdError "init" with its last lines."""
+        self._collect(say)
+        state = self._known_state()
+        if not state.needed:
+            return Initialised(False, state.words)
+        say(f"init: {state.words}")
+        before = versions.initial_superuser(self._settings)
+        self._run(INIT_SCRIPT, [_program()], {}, say, attach=True)
+        self._collect(say)
+        after = self.state()
+        if after.state != "done":
+            raise CvatdError("init", f"The init ended well and still: {after.words}.")
+        made = versions.initial_superuser(self._settings) != before
+        return Initialised(True, state.words, superuser_made=made)
+
+    def set_password(self, say: Say) -> None:
+        """Give the superuser the password that stands in its file."""
+        self._run(SUPERUSER_SCRIPT, [_program()], {"CVATD_SET_PASSWORD": "1"}, say)
+        self._collect(say)
+
+    def manage(self, arguments: list[str], say: Say) -> int:
+        """Django's `manage.py <arguments>` in the container of that one name, so never beside an init."""
+        self._collect(say)
+        return self._run(MANAGE_SCRIPT, ["manage", *arguments], {}, say, check=False)
+
+    def _known_state(self) -> InitState:
+        """Waits for the stores to answer, within bounds."""
+        deadline = time.monotonic() + STORES_TIMEOUT_S
+        while True:
+            state = self.state()
+            if state.state == "no_database":
+                raise CvatdError("no_database", f"CVAT's database is not there: {state.words}.")
+            if state.state != "unknown":
+                return state
+            if time.monotonic() > deadline:
+                raise CvatdError("init", f"Init could not begin within {STORES_TIMEOUT_S:.0f} s: {state.words}.")
+            time.sleep(POLL_S)
+
+    def _run(
+        self,
+        script: str,
+        arguments: list[str],
+        environment: dict[str, str],
+        say: Say,
+        check: bool = True,
+        attach: bool = False,
+    ) -> int:
+        """The exit status. `attach`: one that is at work already will do as well, and is waited for."""
+        while not self._started(script, arguments, environment):
+            say(f"{INIT_CONTAINER} is at work already; waiting for it")
+            status = self._podman.wait(INIT_CONTAINER, INIT_TIMEOUT_S)
+            if attach:
+                break
+        else:
+            status = self._podman.wait(INIT_CONTAINER, INIT_TIMEOUT_S)
+        if status and check:
+            lines = self._podman.logs(INIT_CONTAINER, LAST_LINES).strip()
+            raise CvatdError("init", f"The init ended with status {status}. Its last lines:\n{lines}")
+        return status
+
+    def _started(self, script: str, arguments: list[str], environment: dict[str, str]) -> bool:
+        """False when one is at work already."""
+        with self._exclusive():
+            running = self._podman.containers().get(INIT_CONTAINER)
+            if running is not None and running.running:
+                return False
+            self._podman.remove(INIT_CONTAINER)
+            container = self._one_shot(script, arguments, environment)
+            secrets_dir = secret_files.folder(self._settings)
+            self._podman.create(container, self._stack.network, self._parent.argument, secrets_dir)
+            self._podman.start(INIT_CONTAINER)
+            return True
+
+    def _one_shot(self, script: str, arguments: list[str], environment: dict[str, str]) -> Container:
+        """The server's own declaration with another command, and a folder to leave its answer in."""
+        server = self._stack.container(SERVER)
+        superuser = self._settings.superuser
+        answer = Mount(source=str(self._answer.parent), target="/init")
+        return server.model_copy(
+            update={
+                "name": INIT_CONTAINER,
+                "command": ["bash", "-c", script, INIT_CONTAINER, *arguments],
+                "environment": server.environment
+                | {"CVATD_SUPERUSER": superuser.username, "CVATD_SUPERUSER_EMAIL": superuser.email}
+                | environment,
+                "secrets": [*server.secrets, secret_files.SUPERUSER],
+                "mounts": [*server.mounts, answer],
+                "aliases": [],
+                "publish": [],
+                "health": None,
+            }
+        )
+
+    def _collect(self, say: Say) -> None:
+        """Take up the answer of an init that ended, whoever began it. May be done twice or be killed in between."""
+        ended = self._podman.containers().get(INIT_CONTAINER)
+        if ended is None or ended.running or ended.state == "created" or not self._answer.exists():
+            return
+        with self._exclusive():
+            answer = _read(self._answer)
+            if answer is None:
+                return
+            versions.record_migrations(self._settings, ended.image_id, answer["required"])
+            if answer["superuser"]["made"]:
+                versions.record_initial_superuser(
+                    self._settings, answer["superuser"]["username"], answer["superuser"]["mark"]
+                )
+                say(f"superuser {answer['superuser']['username']!r} made")
+            facts.set_mark(self._podman, ended.image_id)
+            versions.record_version(self._settings, self._stack.version)
+            self._answer.unlink()
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """For the moment between looking and making; let go by the kernel when the holder is killed."""
+        with (self._settings.data_dir / "state" / "init.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @property
+    def _answer(self) -> Path:
+        return self._settings.data_dir / "state" / "init" / ANSWER
+
+    def _image_id(self) -> str | None:
+        return self._podman.image_id(self._stack.container(SERVER).image)
+
+
+def _program() -> str:
+    return files("cvatd.stack").joinpath("inside/initialise.py").read_text()
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        answer = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+    return answer if isinstance(answer, dict) and {"required", "superuser"} <= answer.keys() else None

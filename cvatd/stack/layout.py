@@ -1,0 +1,149 @@
+"""The folders and files below the data folder: made, owned by the right numbers, never `chown -R` of the whole."""
+
+import contextlib
+import os
+import subprocess
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from cvatd.core.errors import CvatdError
+from cvatd.core.settings import StackSettings
+from cvatd.stack import releases, render
+from cvatd.stack.spec import Owner, StackFile, stack_file
+
+ROOT_ONLY = 0o700
+NGINX_CONF = Path("state/proxy/nginx.conf")
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A path whose owner or mode is not what its container needs; uid, gid and mode are those that it has."""
+
+    path: Path
+    owner: Owner
+    uid: int
+    gid: int
+    mode: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} belongs to {self.uid}:{self.gid} with mode {self.mode:04o}; "
+            f"{self.owner.uid}:{self.owner.gid} with {self.owner.mode} is needed"
+        )
+
+
+class Ownership:
+    """Hands files to the users inside of containers, whose numbers are shifted where Podman runs without root."""
+
+    def __init__(self, rootless: bool) -> None:
+        self._rootless = rootless
+
+    def give(self, path: Path, owner: Owner) -> None:
+        path.chmod(owner.bits)
+        if not self._rootless:
+            os.chown(path, owner.uid, owner.gid)
+        elif (owner.uid, owner.gid) != (0, 0):
+            command = ["podman", "unshare", "chown", f"{owner.uid}:{owner.gid}", str(path)]
+            subprocess.run(command, check=True, timeout=30)
+
+    def host_ids(self, owner: Owner) -> tuple[int, int] | None:
+        """What `stat` shows on the host; None where that is the kernel's mapping to know."""
+        if not self._rootless:
+            return owner.uid, owner.gid
+        return (os.geteuid(), os.getegid()) if (owner.uid, owner.gid) == (0, 0) else None
+
+
+def folders(settings: StackSettings, declared: StackFile | None = None) -> dict[Path, Owner]:
+    """Every folder that the containers need, parents first."""
+    declared = declared or stack_file()
+    return {
+        settings.data_dir / name: owner
+        for name, owner in declared.folders.items()
+        if not (name == "postgres" and settings.database is not None)
+    }
+
+
+def ensure(settings: StackSettings, ownership: Ownership) -> list[Path]:
+    """Make what is missing; what exists is left as it is (`doctor` tells what is wrong with it). Returns what was made.
+
+    Raises CvatdError "data_dir" when the data folder cannot be used.
+    """
+    made = []
+    try:
+        make_data_dir(settings)
+        for path, owner in folders(settings).items():
+            if not path.is_dir():
+                # Given away under another name first: nobody sees the folder before it is right.
+                fresh = path.with_name(f".{path.name}.new")
+                with contextlib.suppress(FileExistsError):
+                    fresh.mkdir()
+                ownership.give(fresh, owner)
+                fresh.rename(path)
+                made.append(path)
+        write_proxy_configuration(settings)
+    except OSError as error:
+        raise CvatdError("data_dir", f"The data folder {settings.data_dir} cannot be used: {error}") from None
+    return made
+
+
+def make_data_dir(settings: StackSettings) -> None:
+    """Only root may enter it: the numbers of the folders below may be those of people on this host."""
+    if not settings.data_dir.exists():
+        settings.data_dir.mkdir(parents=True)
+        settings.data_dir.chmod(ROOT_ONLY)
+
+
+def wrong_owners(settings: StackSettings, ownership: Ownership) -> list[Wrong]:
+    """Folders that exist and are not the right user's."""
+    wrong = []
+    for path, owner in folders(settings).items():
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue
+        ids = ownership.host_ids(owner)
+        mode = status.st_mode & 0o7777
+        # PostgreSQL itself refuses more than 0750; a wider mode elsewhere lets others read what is theirs.
+        if (ids and ids != (status.st_uid, status.st_gid)) or mode & ~owner.bits:
+            wrong.append(Wrong(path, owner, status.st_uid, status.st_gid, mode))
+    return wrong
+
+
+def proxy_configuration(settings: StackSettings) -> str:
+    """nginx.conf for the container cvat-proxy."""
+    release = releases.find(render.choose_version(settings))
+    parameters = {
+        "listen": "8080",
+        "server": "cvat-server:8080",
+        "ui_host": "cvat-ui",
+        "ui_port": str(release.ui_port),
+    }
+    return render.fill(files("cvatd.stack").joinpath("nginx.conf").read_text(), parameters)
+
+
+def write_proxy_configuration(settings: StackSettings) -> bool:
+    """True when it changed: the proxy's container must then be made anew, since a renamed file is another to it."""
+    path = settings.data_dir / NGINX_CONF
+    text = proxy_configuration(settings)
+    if path.exists() and path.read_text() == text:
+        return False
+    write_atomically(path, text, 0o644)
+    return True
+
+
+def write_atomically(path: Path, text: str, mode: int) -> None:
+    """Never half a file, also not after a power cut."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    temporary.chmod(mode)
+    temporary.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

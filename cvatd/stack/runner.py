@@ -1,0 +1,317 @@
+"""Brings the stack to what is declared: all at once, each container as soon as what it needs is well."""
+
+import contextlib
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from cvatd.core.errors import CvatdError
+from cvatd.core.settings import StackSettings
+from cvatd.stack import facts, health, layout, readiness, secret_files, wishes
+from cvatd.stack.desired import check_data, desired
+from cvatd.stack.initialise import Initialised, Initialiser
+from cvatd.stack.layout import Ownership
+from cvatd.stack.limits import Parent
+from cvatd.stack.plan import Plan, make_plan
+from cvatd.stack.podman import Host, Podman
+from cvatd.stack.spec import INIT_CONTAINER, Container, Stack
+
+LOCK_TIMEOUT_S = 5.0
+FIRST_LOOK_S = 0.1
+LONGEST_LOOK_S = 1.0
+HEALTHY_TIMEOUT_S = 300.0
+LAST_LINES = 15
+OTHERS_STOP_S = 10.0
+INIT = "init"
+ALL = "CVAT"
+
+Work = TypeVar("Work")
+Tell = Callable[[str, str, str], None]
+"""Told (container, state, detail) whenever something changes: pulling, waiting, starting, healthy, failed, ..."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `up` did."""
+
+    plan: Plan
+    initialised: Initialised
+    seconds: float
+
+
+class Stopped(Exception):
+    """Given up because another part failed."""
+
+
+class Runner:
+    """One stack on one Podman. Every act is idempotent: killed anywhere, the same call finishes the work."""
+
+    def __init__(self, podman: Podman, settings: StackSettings) -> None:
+        self.podman = podman
+        self.settings = settings
+        self.host: Host = podman.host()
+        self.parent = Parent(settings.slice, self.host)
+        self.owner = Ownership(self.host.rootless)
+
+    def stack(self) -> Stack:
+        return desired(self.settings, self.parent)
+
+    def initialiser(self, stack: Stack) -> Initialiser:
+        return Initialiser(self.podman, self.settings, stack, self.parent, self.owner)
+
+    def plan(self, stack: Stack | None = None) -> Plan:
+        """What `up` would do."""
+        stack = stack or self.stack()
+        image_ids = {image: self.podman.image_id(image) for image in {c.image for c in stack.containers}}
+        return make_plan(stack, self.podman.containers(), image_ids, self.podman.has_network(stack.network))
+
+    def prepare(self) -> None:
+        """Folders, secrets and limits: all that containers need on the host. Raises CvatdError."""
+        layout.ensure(self.settings, self.owner)
+        secret_files.ensure(self.settings, self.owner)
+        self.parent.ensure(self.settings.limits)
+
+    def up(self, tell: Tell, wait_ready: bool = True) -> Result:
+        """Pull, make, start, initialise, and wait until CVAT is ready. Raises CvatdError with the reason."""
+        began = time.monotonic()
+        check_data(self.settings, self.stack())
+        with self.exclusive():
+            self.prepare()
+            wishes.set_up(self.settings)
+            stack = self.stack()  # once more: the marks of the secrets are known now
+            plan = self.plan(stack)
+            self._pull(plan, tell)
+            self.podman.ensure_network(stack.network)
+            for change in plan.changes:
+                if change.action == "remove":
+                    self._remove(change.container, OTHERS_STOP_S, tell)
+            initialised = _Rising(self, stack, plan, tell).run()
+        if wait_ready:
+            self.wait_ready(stack, tell)
+        return Result(plan, initialised, time.monotonic() - began)
+
+    def down(self, tell: Tell) -> None:
+        """Stop and remove all containers, those that need others first; data stay."""
+        with self.exclusive():
+            wishes.set_down(self.settings)
+            stack = self.stack()
+            for wave in _leaves_first([name for name, found in self.podman.containers().items() if found.ours], stack):
+                with ThreadPoolExecutor(len(wave)) as pool:
+                    list(pool.map(lambda name: self._remove(name, _stop_s(stack, name), tell), wave))
+            self.podman.remove_network(stack.network)
+            self.parent.remove()
+
+    def restart(self, names: list[str], tell: Tell) -> None:
+        """Stop and start these containers, or all; raises CvatdError "unknown" for a name that the stack has not."""
+        stack = self.stack()
+        for name in names:
+            if name not in stack.names:
+                raise CvatdError("unknown", f"There is no container {name!r}. There are: {', '.join(stack.names)}.")
+        with self.exclusive():
+            found = self.podman.containers()
+            for name in names or stack.names:
+                container = stack.container(name)
+                if name not in found:
+                    raise CvatdError("unknown", f"{name} is not there: `cvatd up` makes it.")
+                tell(name, "stopping", "")
+                self.podman.stop(name, container.stop_s)
+                self.podman.start(name)
+                tell(name, "started", "")
+            wishes.wanted(self.settings, names or stack.names)
+            for name in names or stack.names:
+                self.wait_healthy(stack.container(name), tell, lambda: False)
+
+    def wait_ready(self, stack: Stack, tell: Tell) -> None:
+        """Raises CvatdError "not_ready" with all that is missing when the time is over."""
+        deadline = time.monotonic() + self.settings.ready_timeout_s
+        initialiser = self.initialiser(stack)
+        pause_s, said = FIRST_LOOK_S, ""
+        while True:
+            seen = facts.gather(self.podman, self.settings)
+            reasons = readiness.why_not_ready(stack, seen, initialiser.judge(seen.database, seen.redis))
+            if not reasons:
+                tell(ALL, "ready", "")
+                return
+            if reasons[0] != said:
+                said = reasons[0]
+                tell(ALL, "waiting", said)
+            if time.monotonic() > deadline:
+                words = "\n  ".join(reasons)
+                raise CvatdError(
+                    "not_ready", f"CVAT was not ready within {self.settings.ready_timeout_s:.0f} s:\n  {words}"
+                )
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, LONGEST_LOOK_S)
+
+    def wait_healthy(self, container: Container, tell: Tell, given_up: Callable[[], bool]) -> None:
+        """Raises CvatdError "container" with its last lines when it ends or does not become well in time."""
+        began, pause_s = time.monotonic(), FIRST_LOOK_S
+        while True:
+            if given_up():
+                raise Stopped
+            found = self.podman.containers().get(container.name)
+            if found is None or not found.running:
+                raise CvatdError("container", self.explain_end(container.name))
+            if container.health is None or health.probe(self.podman, container).well:
+                tell(container.name, "healthy" if container.health else "running", "")
+                return
+            if time.monotonic() - began > HEALTHY_TIMEOUT_S:
+                words = health.probe(self.podman, container).words
+                raise CvatdError(
+                    "container",
+                    f"{container.name} runs and was not well within {HEALTHY_TIMEOUT_S:.0f} s: {words}\n"
+                    f"{self.podman.logs(container.name, LAST_LINES)}",
+                )
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, LONGEST_LOOK_S)
+
+    def explain_end(self, name: str) -> str:
+        """Why a container ended, as far as can be seen: out of memory, or its own last lines."""
+        found = self.podman.containers().get(name)
+        if found is None:
+            return f"{name} is not there any more."
+        state = self.podman.inspect(name)["State"]
+        lines = self.podman.logs(name, LAST_LINES).strip()
+        memory = ""
+        if health.killed_for_memory(found.exit_code, bool(state.get("OOMKilled")), self.parent.usage()):
+            memory = " The kernel killed it for want of memory: raise stack.limits.memory_max."
+        return f"{name} ended with status {found.exit_code}.{memory} Its last lines:\n{lines or '(none)'}"
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """One command at a time changes the stack. Raises CvatdError "busy" with the one that does."""
+        layout.make_data_dir(self.settings)
+        with (self.settings.data_dir / ".lock").open("a+") as lock:
+            deadline = time.monotonic() + LOCK_TIMEOUT_S
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        lock.seek(0)
+                        holder = lock.read().strip() or "unknown"
+                        raise CvatdError(
+                            "busy", f"Another cvatd (process {holder}) is changing this stack. Try again."
+                        ) from None
+                    time.sleep(FIRST_LOOK_S)
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield
+
+    def _pull(self, plan: Plan, tell: Tell) -> None:
+        if not plan.pull:
+            return
+        with ThreadPoolExecutor(len(plan.pull)) as pool:
+            pulls = [pool.submit(self._pull_one, image, tell) for image in plan.pull]
+            for pulled in pulls:
+                pulled.result()
+
+    def _pull_one(self, image: str, tell: Tell) -> None:
+        tell(image, "pulling", "")
+        self.podman.pull(image, lambda line: tell(image, "pulling", line), self.settings.pull_timeout_s)
+        if self.podman.image_id(image) is None:
+            raise CvatdError("image", f"The image {image} was pulled and is not there.")
+        tell(image, "pulled", "")
+
+    def _remove(self, name: str, stop_s: float, tell: Tell) -> None:
+        if name == INIT_CONTAINER and (c := self.podman.containers().get(name)) is not None and c.running:
+            raise CvatdError("busy", f"{INIT_CONTAINER} is migrating the database. Wait for its end and try again.")
+        tell(name, "stopping", "")
+        self.podman.stop(name, stop_s)
+        self.podman.remove(name)
+        tell(name, "removed", "")
+
+
+class _Rising:
+    """One `up`: a thread a container, each waiting for those that it needs."""
+
+    def __init__(self, runner: Runner, stack: Stack, plan: Plan, tell: Tell) -> None:
+        self._runner = runner
+        self._stack = stack
+        self._plan = plan
+        self._tell = tell
+        self._failed = threading.Event()
+        self._up: dict[str, Future[None]] = {}
+
+    def run(self) -> Initialised:
+        with ThreadPoolExecutor(len(self._stack.containers) + 1) as pool:
+            for container in self._stack.containers:  # needs come first, so their futures exist
+                if not container.initialised:
+                    self._up[container.name] = pool.submit(self._guarded, self._bring, container)
+            init: Future[Initialised] = pool.submit(self._guarded, self._initialise)
+            for container in self._stack.containers:
+                if container.initialised:
+                    self._up[container.name] = pool.submit(self._guarded, self._bring_after, container, init)
+            parts: list[Future[Any]] = [*self._up.values(), init]
+            wait(parts, return_when=FIRST_EXCEPTION)
+            for part in parts:
+                error = part.exception()
+                if error is not None and not isinstance(error, Stopped):
+                    raise error
+            return init.result()
+
+    def _guarded(self, work: Callable[..., Work], *arguments: object) -> Work:
+        """The first failure ends the waiting of all others."""
+        try:
+            return work(*arguments)
+        except BaseException:
+            self._failed.set()
+            raise
+
+    def _bring(self, container: Container) -> None:
+        for need in container.needs:
+            self._up[need].result()
+        if self._failed.is_set():
+            raise Stopped
+        action = self._plan.action(container.name)
+        if action == "keep":
+            return  # what runs as it should is not asked again: readiness is asked at the end
+        self._start(container, action)
+        self._runner.wait_healthy(container, self._tell, self._failed.is_set)
+
+    def _bring_after(self, container: Container, init: Future[Initialised]) -> None:
+        self._tell(container.name, "waiting", "for init")
+        init.result()
+        self._bring(container)
+
+    def _initialise(self) -> Initialised:
+        stores = self._stack.container("cvat-server").needs
+        for need in stores:
+            self._up[need].result()
+        done = self._runner.initialiser(self._stack).ensure(lambda words: self._tell(INIT, "running", words))
+        self._tell(INIT, "done", done.words)
+        return done
+
+    def _start(self, container: Container, action: str) -> None:
+        podman, name = self._runner.podman, container.name
+        self._tell(name, "starting", "")
+        if action == "replace":
+            podman.stop(name, container.stop_s)
+            podman.remove(name)
+        if action in {"create", "replace"}:
+            folder = secret_files.folder(self._runner.settings)
+            podman.create(container, self._stack.network, self._runner.parent.argument, folder)
+        podman.start(name)
+
+
+def _leaves_first(names: list[str], stack: Stack) -> list[list[str]]:
+    """Waves to stop in: each holds those that nobody who still runs needs."""
+    needs = {container.name: container.needs for container in stack.containers}
+    waves: list[list[str]] = []
+    left = list(names)
+    while left:
+        wave = [name for name in left if not any(name in needs.get(other, []) for other in left)]
+        waves.append(wave)
+        left = [name for name in left if name not in wave]
+    return waves
+
+
+def _stop_s(stack: Stack, name: str) -> float:
+    return stack.container(name).stop_s if name in stack.names else OTHERS_STOP_S

@@ -1,0 +1,115 @@
+"""The stack's secrets: made once, each in a file that root and its container alone may read; changed by one command.
+
+The key of Django lies where CVAT itself looks for it (keys/secret_key.py): every release reads it there.
+"""
+
+import secrets
+import string
+from pathlib import Path
+
+from cvatd.core.errors import CvatdError
+from cvatd.core.settings import StackSettings
+from cvatd.stack.layout import Ownership, write_atomically
+from cvatd.stack.spec import Owner, stack_file
+
+POSTGRES = "postgres-password"
+SUPERUSER = "superuser-password"
+PASSWORD_LENGTH = 32
+DJANGO_KEY_LENGTH = 50
+LETTERS = string.ascii_letters + string.digits
+DJANGO_KEY_OWNER = Owner(uid=1000, gid=1000, mode="0600")
+
+
+def folder(settings: StackSettings) -> Path:
+    return settings.data_dir / "secrets"
+
+
+def path(settings: StackSettings, name: str) -> Path:
+    return folder(settings) / name
+
+
+def ensure(settings: StackSettings, ownership: Ownership) -> list[str]:
+    """Make the secrets that are missing. Returns their names."""
+    made = []
+    for name, owner in stack_file().secrets.items():
+        file = path(settings, name)
+        given = _given(settings, name)
+        if not file.exists() or (name == POSTGRES and given is not None and file.read_text() != given):
+            _write(file, given if given is not None else new_password(), owner, ownership)
+            made.append(name)
+    key = django_key_file(settings)
+    if not key.exists():
+        _write(key, new_django_key(), DJANGO_KEY_OWNER, ownership)
+        made.append("django-key")
+    return made
+
+
+def read(settings: StackSettings, name: str) -> str:
+    """Raises CvatdError "secret" with the way to it."""
+    file = path(settings, name)
+    try:
+        return file.read_text().strip()
+    except FileNotFoundError:
+        raise CvatdError("secret", f"There is no {file} yet: `cvatd up` or `cvatd init` makes it.") from None
+    except PermissionError:
+        raise CvatdError("secret", f"{file} is readable by root alone: use sudo.") from None
+
+
+def propose(settings: StackSettings, name: str, ownership: Ownership) -> str:
+    """A new value beside the one in force, kept through a crash: `accept` puts it into force."""
+    waiting = _waiting(settings, name)
+    if not waiting.exists():
+        _write(waiting, new_password(), stack_file().secrets[name], ownership)
+    return waiting.read_text()
+
+
+def accept(settings: StackSettings, name: str) -> None:
+    _waiting(settings, name).rename(path(settings, name))
+
+
+def is_changing(settings: StackSettings, name: str) -> bool:
+    """A change was begun and its end was not seen: the same command again finishes it."""
+    return _waiting(settings, name).exists()
+
+
+def replace_django_key(settings: StackSettings, ownership: Ownership) -> None:
+    """Ends all sessions once the server reads it."""
+    _write(django_key_file(settings), new_django_key(), DJANGO_KEY_OWNER, ownership)
+
+
+def django_key_file(settings: StackSettings) -> Path:
+    return settings.data_dir / "keys" / "secret_key.py"
+
+
+def new_password() -> str:
+    return "".join(secrets.choice(LETTERS) for _ in range(PASSWORD_LENGTH))
+
+
+def new_django_key() -> str:
+    """One assignment and nothing else: newer releases parse this file and accept no more."""
+    key = "".join(secrets.choice(LETTERS) for _ in range(DJANGO_KEY_LENGTH))
+    return f"SECRET_KEY = '{key}'\n"
+
+
+def _given(settings: StackSettings, name: str) -> str | None:
+    """What the settings say the secret is, if they do."""
+    if name == SUPERUSER:
+        return settings.superuser.initial_password
+    if settings.database is None:
+        return None
+    try:
+        return settings.database.password_file.read_text().strip()
+    except OSError as error:
+        raise CvatdError("secret", f"stack.database.password_file cannot be read: {error}") from None
+
+
+def _waiting(settings: StackSettings, name: str) -> Path:
+    return folder(settings) / f"{name}.new"
+
+
+def _write(file: Path, text: str, owner: Owner, ownership: Ownership) -> None:
+    temporary = file.with_name(f".{file.name}.making")
+    temporary.unlink(missing_ok=True)
+    write_atomically(temporary, text, 0o600)
+    ownership.give(temporary, owner)
+    temporary.rename(file)
