@@ -28,7 +28,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # Python's own patterns (\Z is their end of the text): each of Rust's costs megabytes in every process.
+    model_config = ConfigDict(extra="forbid", regex_engine="python-re")
 
 
 class UrlSettings(Section):
@@ -78,8 +79,8 @@ class DatabaseSettings(Section):
 class SuperuserSettings(Section):
     """CVAT's first administrator, made by `cvatd init`."""
 
-    username: Annotated[str, Field(pattern=r"^[\w.@+-]{1,150}$")] = "admin"
-    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] = "admin@localhost"
+    username: Annotated[str, Field(pattern=r"^[\w.@+-]{1,150}\Z")] = "admin"
+    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\Z")] = "admin@localhost"
     initial_password: str | None = Field(
         default=None, description="Known to all who read the settings; a random one is made when not given."
     )
@@ -114,7 +115,7 @@ class ExtraContainer(Section):
     command: list[str] = []
     environment: dict[str, str] = {}
     aliases: list[str] = []
-    mounts: list[Annotated[str, Field(pattern=r"^/[^:]*:/[^:]*(:ro)?$")]] = Field(
+    mounts: list[Annotated[str, Field(pattern=r"^/[^:]*:/[^:]*(:ro)?\Z")]] = Field(
         default=[], description="`/host:/container` or `/host:/container:ro`."
     )
     needs: list[str] = []
@@ -125,7 +126,7 @@ class StackSettings(Section):
     """CVAT's containers."""
 
     data_dir: Path = Path("/var/lib/cvat")
-    version: Annotated[str, Field(pattern=r"^v?\d+\.\d+\.\d+$")] | None = Field(
+    version: Annotated[str, Field(pattern=r"^v?\d+\.\d+\.\d+\Z")] | None = Field(
         default=None, description="CVAT's release; that of images.server's tag, else the newest known."
     )
     images: dict[Literal["server", "ui", "postgres", "redis", "kvrocks", "opa", "nginx"], str] = Field(
@@ -136,16 +137,16 @@ class StackSettings(Section):
     public_url: str | None = Field(default=None, description="How people reach CVAT, for links in its mails.")
     superuser: SuperuserSettings = SuperuserSettings()
     limits: LimitSettings = LimitSettings()
-    slice: Annotated[str, Field(pattern=r"^[a-z0-9_]+(-[a-z0-9_]+)*$")] = "cvat"
+    slice: Annotated[str, Field(pattern=r"^[a-z0-9_]+(-[a-z0-9_]+)*\Z")] = "cvat"
     server_processes: Annotated[int, Field(ge=1, le=64)] = 1
-    workers: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")], WorkerSettings] | None = Field(
+    workers: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*\Z")], WorkerSettings] | None = Field(
         default=None, description="By name; the three of the standard stack when not given."
     )
     memory_max: dict[str, Bytes] = Field(default={}, description="Limits of single containers, by their names.")
     environment: dict[str, str] = Field(default={}, description="Added to the server's and the workers' own.")
     share: Path | None = Field(default=None, description="A folder that CVAT offers as its connected share.")
     database: DatabaseSettings | None = None
-    extra_containers: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")], ExtraContainer] = {}
+    extra_containers: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*\Z")], ExtraContainer] = {}
     podman_url: str | None = Field(
         default=None, description="unix:///... of Podman's API; the usual place of this user when not given."
     )
