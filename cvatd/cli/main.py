@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cvatd.cli import config, deliveries, services, token, train
+from cvatd.cli import config, deliveries, services, stack, token, train
 
 app = typer.Typer(
     name="cvatd",
@@ -13,11 +13,14 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=True,
+    context_settings={"max_content_width": 100},
 )
 app.command("dev")(services.dev)
 app.command("web")(services.web)
 app.command("worker")(services.worker)
 app.command("migrate")(services.migrate)
+for command in (stack.up, stack.down, stack.restart, stack.plan, stack.ps, stack.init, stack.prepare):
+    app.command(command.__name__)(command)
 app.add_typer(train.app, name="train")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(token.app, name="token")
@@ -27,11 +30,12 @@ app.add_typer(config.app, name="config")
 def main() -> None:
     """Exit status: 0 done, 1 failed, 2 wrong call, 3 not now (try again)."""
     from cvatd.core.errors import CvatdError
+    from cvatd.core.plain import plain
 
     try:
         app()
     except CvatdError as error:
-        print(f"cvatd: {error.message}", file=sys.stderr)
+        print(f"cvatd: {plain(error.message)}", file=sys.stderr)
         raise SystemExit(exit_status(error.code)) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
@@ -40,7 +44,7 @@ def main() -> None:
 def exit_status(code: str) -> int:
     if code in {"settings", "invalid", "config", "base_model", "url_refused", "usage"}:
         return 2
-    return 3 if code in {"unreachable", "store_away", "busy", "trainer_unusable"} else 1
+    return 3 if code in {"unreachable", "store_away", "busy", "not_running", "trainer_unusable"} else 1
 
 
 if __name__ == "__main__":

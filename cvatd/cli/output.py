@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from cvatd.core import words
+from cvatd.core.plain import plain_line
 
 
 def emit(value: dict[str, Any], as_json: bool, text: str = "") -> None:
@@ -23,7 +24,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> No
         return
     if not sys.stdout.isatty():
         for row in (heads, *rows):
-            typer.echo("\t".join(row))
+            typer.echo("\t".join(plain_line(cell) for cell in row))
         return
     from rich.console import Console
     from rich.table import Table
@@ -37,7 +38,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> No
 def _escape(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
+    return escape(plain_line(text))
 
 
 def ago(moment: datetime | str | None) -> str:

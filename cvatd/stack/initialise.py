@@ -95,7 +95,12 @@ class Initialiser:
         return self._run(MANAGE_SCRIPT, ["manage", *arguments], {}, say, check=False)
 
     def _known_state(self) -> InitState:
-        """Waits for the stores to answer, within bounds."""
+        """Waits for the stores to answer, within bounds. Raises CvatdError "store_away" when they do not."""
+        found = self._podman.containers()
+        down = [name for name in self._stack.container(SERVER).needs if name not in found or not found[name].running]
+        if down:
+            words = f"{', '.join(down)} {'do' if len(down) > 1 else 'does'} not run"
+            raise CvatdError("store_away", f"Cannot initialise: {words}. `cvatd up` starts all and initialises, too.")
         deadline = time.monotonic() + STORES_TIMEOUT_S
         while True:
             state = self.state()
@@ -104,7 +109,7 @@ class Initialiser:
             if state.state != "unknown":
                 return state
             if time.monotonic() > deadline:
-                raise CvatdError("init", f"Init could not begin within {STORES_TIMEOUT_S:.0f} s: {state.words}.")
+                raise CvatdError("store_away", f"Init could not begin within {STORES_TIMEOUT_S:.0f} s: {state.words}.")
             time.sleep(POLL_S)
 
     def _run(

@@ -70,11 +70,12 @@ class Runner:
         image_ids = {image: self.podman.image_id(image) for image in {c.image for c in stack.containers}}
         return make_plan(stack, self.podman.containers(), image_ids, self.podman.has_network(stack.network))
 
-    def prepare(self) -> None:
-        """Folders, secrets and limits: all that containers need on the host. Raises CvatdError."""
-        layout.ensure(self.settings, self.owner)
-        secret_files.ensure(self.settings, self.owner)
+    def prepare(self) -> list[str]:
+        """Folders, secrets and limits: all that containers need on the host. Returns what was made now."""
+        made = [str(folder) for folder in layout.ensure(self.settings, self.owner)]
+        made += secret_files.ensure(self.settings, self.owner)
         self.parent.ensure(self.settings.limits)
+        return made
 
     def up(self, tell: Tell, wait_ready: bool = True) -> Result:
         """Pull, make, start, initialise, and wait until CVAT is ready. Raises CvatdError with the reason."""

@@ -1,0 +1,209 @@
+"""`cvatd up`, `down`, `restart`, `plan`, `ps`, `init`, `prepare`: CVAT's containers on this host."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from cvatd.cli.board import Board
+    from cvatd.stack.runner import Runner
+    from cvatd.stack.spec import Stack
+
+JSON = typer.Option(False, "--json", help="JSON instead of words.")
+NAMES = typer.Argument(None, help="Containers, such as cvat-server or server; all when none is named.")
+
+
+def up(
+    json_: bool = JSON,
+    no_wait: bool = typer.Option(False, "--no-wait", help="Do not wait until CVAT as a whole is ready."),
+) -> None:
+    """Bring CVAT up as it is declared. Only what differs is changed."""
+    from cvatd.cli import output, plan_words
+    from cvatd.cli.board import watch
+
+    with open_runner() as runner:
+        stack = runner.stack()
+        for warning in stack.warnings:
+            typer.echo(f"note: {warning}", err=True)
+        shown = sys.stderr if json_ else sys.stdout
+        plan = runner.plan(stack)
+        lines = plan_words.plan_lines(plan)
+        if lines:
+            print(f"CVAT {stack.version} in {runner.settings.data_dir}:", *lines, "", sep="\n", file=shown, flush=True)
+        board = _board(stack)
+        for change in plan.changes:
+            if change.action == "keep":
+                board.tell(change.container, "unchanged", "")
+        result = watch(board, lambda tell: runner.up(tell, wait_ready=not no_wait), _left_by_up, shown)
+        url = address(runner)
+        if json_:
+            done = result.initialised
+            output.emit(
+                {
+                    "version": stack.version,
+                    "url": url,
+                    "seconds": round(result.seconds, 2),
+                    "plan": plan_words.plan_json(result.plan),
+                    "initialised": {"ran": done.ran, "words": done.words, "superuser_made": done.superuser_made},
+                },
+                True,
+            )
+            return
+        state = "started" if no_wait else "ready"
+        if result.plan.empty and not result.initialised.ran:
+            count = len(stack.containers)
+            typer.echo(f"Nothing to do: all {count} containers run as declared and CVAT is {state} at {url}")
+            return
+        user = runner.settings.superuser.username
+        typer.echo(f"\nCVAT is {state} at {url} ({result.seconds:.0f} s).")
+        typer.echo(f"Sign in as {user}; `cvatd password` prints the password.")
+
+
+def down(json_: bool = JSON) -> None:
+    """Stop CVAT's containers and remove them; the data stay."""
+    from cvatd.cli import output
+    from cvatd.cli.board import Board, watch
+
+    with open_runner() as runner:
+        present = [name for name, found in runner.podman.containers().items() if found.ours]
+        order = [name for name in runner.stack().names if name in present]
+        board = Board([*order, *(name for name in present if name not in order)])
+        watch(board, runner.down, _left_by_down, sys.stderr if json_ else sys.stdout)
+        kept = f"The data stay in {runner.settings.data_dir}."
+        words = f"{len(present)} containers removed. {kept}" if present else f"Nothing to do: nothing runs. {kept}"
+        output.emit({"removed": sorted(present), "data_dir": str(runner.settings.data_dir)}, json_, words)
+
+
+def restart(names: list[str] = NAMES) -> None:
+    """Stop and start containers without making them anew."""
+    from cvatd.cli.board import Board, watch
+
+    with open_runner() as runner:
+        chosen = [full_name(name, runner.stack().names) for name in names or []]
+        board = Board(chosen or runner.stack().names)
+        watch(board, lambda tell: runner.restart(chosen, tell), _left_by_restart)
+
+
+def plan(json_: bool = JSON) -> None:
+    """Say what `up` would do and why, and do nothing."""
+    from cvatd.cli import output, plan_words
+
+    with open_runner() as runner:
+        stack = runner.stack()
+        found = runner.plan(stack)
+        lines = plan_words.plan_lines(found)
+        words = [f"`cvatd up` would, for CVAT {stack.version} in {runner.settings.data_dir}:", *lines]
+        if stopped := plan_words.summary(found):
+            words += ["", stopped]
+        nothing = f"Nothing to do: all {len(stack.containers)} containers run as declared."
+        json_plan = {"version": stack.version, **plan_words.plan_json(found), "warnings": stack.warnings}
+        output.emit(json_plan, json_, "\n".join(words) if lines else nothing)
+        if not json_:
+            for warning in stack.warnings:
+                typer.echo(f"note: {warning}", err=True)
+
+
+def ps(json_: bool = JSON) -> None:
+    """Show the containers, their health and what they run."""
+    from cvatd.cli import output
+    from cvatd.cli.ps import ask, row, row_json
+
+    with open_runner() as runner:
+        seen = ask(runner.podman, runner.stack())
+        if json_:
+            output.emit({"containers": [row_json(container) for container in seen]}, True)
+            return
+        heads = ["container", "state", "health", "since", "image"]
+        output.table(heads, [row(container) for container in seen], "No containers. `cvatd up` makes them.")
+
+
+def init(json_: bool = JSON) -> None:
+    """Bring CVAT's database up to date, once, and make its superuser.
+
+    Exit status 3 when it cannot be done now: the database is away or starting.
+    """
+    from cvatd.cli import output
+    from cvatd.stack.desired import check_data
+
+    with open_runner() as runner:
+        stack = runner.stack()
+        check_data(runner.settings, stack)
+        done = runner.initialiser(stack).ensure(lambda words: typer.echo(words, err=True))
+        words = f"Nothing to do: CVAT {stack.version} is initialised."
+        if done.ran:
+            words = f"CVAT {stack.version} is initialised ({done.words})."
+        if done.superuser_made:
+            user = runner.settings.superuser.username
+            words += f"\nThe superuser {user!r} was made: `cvatd password` prints the password."
+        fields = {"ran": done.ran, "words": done.words, "superuser_made": done.superuser_made}
+        output.emit({"version": stack.version, **fields}, json_, words)
+
+
+def prepare(json_: bool = JSON) -> None:
+    """Make folders, secrets and the proxy's configuration; start nothing."""
+    from cvatd.cli import output
+
+    with open_runner() as runner:
+        with runner.exclusive():
+            made = runner.prepare()
+        words = "\n".join(f"made {name}" for name in made) or "Nothing to do: all that containers need is there."
+        output.emit({"made": made, "data_dir": str(runner.settings.data_dir)}, json_, words)
+
+
+@contextmanager
+def open_runner() -> "Iterator[Runner]":
+    from cvatd.core.settings import load_settings
+    from cvatd.stack.podman import Podman
+    from cvatd.stack.runner import Runner
+
+    settings = load_settings().stack
+    with Podman(settings.podman_url) as podman:
+        yield Runner(podman, settings)
+
+
+def full_name(name: str, names: list[str]) -> str:
+    """`server` is short for `cvat-server`. Raises CvatdError "unknown" with the names that there are."""
+    from cvatd.core.errors import CvatdError
+
+    for candidate in (name, f"cvat-{name}"):
+        if candidate in names:
+            return candidate
+    raise CvatdError("unknown", f"There is no container {name!r}. There are: {', '.join(names)}.")
+
+
+def address(runner: "Runner") -> str:
+    """Where people find CVAT."""
+    settings = runner.settings
+    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104
+    return settings.public_url or f"http://{host}:{settings.port}"
+
+
+def _board(stack: "Stack") -> "Board":
+    from cvatd.cli.board import Board
+    from cvatd.stack.runner import ALL, INIT
+
+    images: dict[str, list[str]] = {}
+    for container in stack.containers:
+        images.setdefault(container.image, []).append(container.name)
+    first = [container.name for container in stack.containers if not container.initialised]
+    last = [container.name for container in stack.containers if container.initialised]
+    return Board([*first, INIT, *last, ALL], images)
+
+
+def _left_by_up(board: "Board") -> str:
+    from cvatd.cli.board import GOOD
+
+    at_work = [name for name, state, *_ in board.snapshot() if state and state not in GOOD | {"waiting"}]
+    words = f" ({', '.join(at_work)} in the middle of it)" if at_work else ""
+    return f"Interrupted{words}. What was started stays: `cvatd up` finishes the work, `cvatd down` takes it away."
+
+
+def _left_by_down(_: "Board") -> str:
+    return "Interrupted. Some containers may still run: `cvatd down` finishes the work, `cvatd up` brings all back."
+
+
+def _left_by_restart(_: "Board") -> str:
+    return "Interrupted. A container may be stopped: `cvatd restart` or `cvatd up` starts it."
