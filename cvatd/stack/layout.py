@@ -112,14 +112,18 @@ def wrong_owners(settings: StackSettings, ownership: Ownership) -> list[Wrong]:
 
 def proxy_configuration(settings: StackSettings) -> str:
     """nginx.conf for the container cvat-proxy."""
+    return render.fill(files("cvatd.stack").joinpath("nginx.conf").read_text(), proxy_parameters(settings))
+
+
+def proxy_parameters(settings: StackSettings) -> dict[str, str]:
+    """What nginx.conf has to be told, by the names that stand in it."""
     release = releases.find(render.choose_version(settings))
-    parameters = {
+    return {
         "listen": "8080",
         "server": "cvat-server:8080",
         "ui_host": "cvat-ui",
         "ui_port": str(release.ui_port),
     }
-    return render.fill(files("cvatd.stack").joinpath("nginx.conf").read_text(), parameters)
 
 
 def write_proxy_configuration(settings: StackSettings) -> bool:
