@@ -1,0 +1,16 @@
+# A NixOS host with our modules, by whatever <nixpkgs> is: what each test asks.
+{
+  configuration ? { },
+  modules ? [ ../modules ],
+}:
+import <nixpkgs/nixos> {
+  configuration = {
+    imports = modules ++ [ configuration ];
+    system.stateVersion = "25.11";
+    boot.loader.grub.enable = false;
+    fileSystems."/" = {
+      device = "/dev/null";
+      fsType = "ext4";
+    };
+  };
+}
