@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def exit_status(code: str) -> int:
-    if code in {"settings", "invalid", "config", "base_model", "url_refused", "usage"}:
+    if code in {"settings", "invalid", "config", "base_model", "url_refused", "usage", "spec", "release"}:
         return 2
     return 3 if code in {"unreachable", "store_away", "busy", "not_running", "trainer_unusable"} else 1
 

@@ -4,6 +4,7 @@ The file is named by `CVATD_CONFIG`, else `.cvatd/settings.json` below the worki
 writes), else `/etc/cvatd/settings.json`. A variable `CVATD_DATASET__MAX_FILES=10` overrides one key of it.
 """
 
+import ipaddress
 import os
 import sys
 from pathlib import Path
@@ -25,6 +26,14 @@ SYSTEM_FILE = Path("/etc/cvatd/settings.json")
 Bytes = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Image = Annotated[str, Field(pattern=r"^[a-z0-9][a-zA-Z0-9_.:/@-]*\Z")]
+
+
+def plain_url(value: str | None) -> str | None:
+    """Without a slash at its end."""
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return value.rstrip("/") if value else value
 
 
 class Section(BaseModel):
@@ -81,7 +90,7 @@ class SuperuserSettings(Section):
 
     username: Annotated[str, Field(pattern=r"^[\w.@+-]{1,150}\Z")] = "admin"
     email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\Z")] = "admin@localhost"
-    initial_password: str | None = Field(
+    initial_password: Annotated[str, Field(pattern=r"^\S([^\n]*\S)?\Z")] | None = Field(
         default=None, description="Known to all who read the settings; a random one is made when not given."
     )
 
@@ -111,7 +120,7 @@ class WorkerSettings(Section):
 class ExtraContainer(Section):
     """A container of the user's own beside CVAT's, in the same network and slice."""
 
-    image: str
+    image: Image
     command: list[str] = []
     environment: dict[str, str] = {}
     aliases: list[str] = []
@@ -129,7 +138,7 @@ class StackSettings(Section):
     version: Annotated[str, Field(pattern=r"^v?\d+\.\d+\.\d+\Z")] | None = Field(
         default=None, description="CVAT's release; that of images.server's tag, else the newest known."
     )
-    images: dict[Literal["server", "ui", "postgres", "redis", "kvrocks", "opa", "nginx"], str] = Field(
+    images: dict[Literal["server", "ui", "postgres", "redis", "kvrocks", "opa", "nginx"], Image] = Field(
         default={}, description="Images other than the release's own."
     )
     host: str = "127.0.0.1"
@@ -156,8 +165,35 @@ class StackSettings(Section):
     @field_validator("data_dir")
     @classmethod
     def _usable_folder(cls, value: Path) -> Path:
-        if not value.is_absolute() or len(value.parts) < 3 or any(part in str(value) for part in (":", ",", "\n")):
-            raise ValueError("must be an absolute path below a folder of the root, without a colon or a comma")
+        plain = ".." not in value.parts and not any(part in str(value) for part in (":", ",", "\n"))
+        if not value.is_absolute() or len(value.parts) < 3 or not plain:
+            raise ValueError("must be an absolute path below a folder of the root, without .., a colon or a comma")
+        return value
+
+    _public_url = field_validator("public_url")(plain_url)
+
+    @field_validator("share")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_absolute():
+            raise ValueError("must be an absolute path")
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            raise ValueError("must be an address of this host such as 127.0.0.1, since Podman takes no names") from None
+
+    @field_validator("environment")
+    @classmethod
+    def _no_secret(cls, value: dict[str, str]) -> dict[str, str]:
+        if "CVAT_POSTGRES_PASSWORD" in value:
+            raise ValueError("CVAT_POSTGRES_PASSWORD would stand beside the password's file, and CVAT takes one only")
+        if "NUMPROCS" in value:
+            raise ValueError("NUMPROCS is what server_processes and the processes of workers say")
         return value
 
 
@@ -187,12 +223,7 @@ class Settings(BaseSettings):
     trainer: TrainerSettings = TrainerSettings()
     stack: StackSettings = StackSettings()
 
-    @field_validator("public_url")
-    @classmethod
-    def _no_trailing_slash(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
-        return value.rstrip("/") if value else value
+    _public_url = field_validator("public_url")(plain_url)
 
     @property
     def base_url(self) -> str:
@@ -255,6 +286,12 @@ def load_settings() -> Settings:
         raise CvatdError("settings", f"The settings in {file or 'the environment'} cannot be read: {error}") from None
 
 
+def _shown(key: str, value: object) -> str:
+    """What stands there, unless it is or may hold a secret."""
+    plain = isinstance(value, str | int | float | None) and not any(word in key for word in ("password", "secret"))
+    return f" (it is {value!r})" if plain else ""
+
+
 def describe_faults(error: ValidationError, file: Path | None) -> str:
     """One line a fault: the key, what is wrong with it, and what stands there."""
     lines = []
@@ -263,6 +300,6 @@ def describe_faults(error: ValidationError, file: Path | None) -> str:
         if fault["type"] == "extra_forbidden":
             lines.append(f"  {key}: there is no such setting")
         else:
-            lines.append(f"  {key}: {fault['msg'][0].lower()}{fault['msg'][1:]} (it is {fault['input']!r})")
+            lines.append(f"  {key}: {fault['msg'][0].lower()}{fault['msg'][1:]}{_shown(key, fault['input'])}")
     where = f"{file} and the environment" if file else "the environment"
     return f"Settings from {where} are not right:\n" + "\n".join(lines)

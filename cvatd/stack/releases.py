@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from cvatd.core.errors import CvatdError
 
 Version = tuple[int, int, int]
-VERSION_TAG = re.compile(r":v?(\d+\.\d+\.\d+)$")
+VERSION_TAG = re.compile(r":v?(\d+\.\d+\.\d+)(?:@sha256:[0-9a-f]+)?$")
 
 
 class IdleMemory(BaseModel):
@@ -54,7 +54,7 @@ def parse(text: str) -> Version:
 
 
 def version_of_image(reference: str) -> str | None:
-    """The release that an image's tag names; None for tags such as `dev` and for digests."""
+    """The release that an image's tag names, also with a digest behind it; None for tags such as `dev`."""
     found = VERSION_TAG.search(reference)
     return found[1] if found else None
 

@@ -7,7 +7,16 @@ from cvatd.core.errors import CvatdError
 from cvatd.core.settings import ExtraContainer, StackSettings, WorkerSettings
 from cvatd.stack import releases
 from cvatd.stack.releases import Release
-from cvatd.stack.spec import Container, Declared, Mount, Publish, Stack, StackFile, stack_file
+from cvatd.stack.spec import (
+    INIT_CONTAINER,
+    Container,
+    Declared,
+    Mount,
+    Publish,
+    Stack,
+    StackFile,
+    stack_file,
+)
 
 PARAMETER = re.compile(r"@([a-z_]+)@")
 MB = 1 << 20
@@ -82,6 +91,8 @@ def choose_workers(
                     f"stack.workers.{name}.queues: CVAT {release.version} has no queue {queue!r}. "
                     f"It has {', '.join(release.queues)}.",
                 )
+            if served.get(queue) == name:
+                raise CvatdError("spec", f"stack.workers.{name}.queues names {queue!r} twice.")
             if queue in served:
                 raise CvatdError("spec", f"The queue {queue!r} is served by stack.workers.{served[queue]} and .{name}.")
             served[queue] = name
@@ -129,7 +140,7 @@ def idle_bytes(release: Release, workers: Iterable[WorkerSettings], server_proce
 def _parameters(settings: StackSettings, release: Release) -> Parameters:
     database = settings.database
     return {
-        "base_url": (settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/"),
+        "base_url": settings.public_url or f"http://{_in_url(settings.host)}:{settings.port}",
         "database_host": database.host if database else DATABASE_CONTAINER,
         "database_name": database.name if database else "cvat",
         "database_port": str(database.port) if database else "5432",
@@ -265,6 +276,8 @@ def _limited(container: Container, settings: StackSettings) -> Container:
 
 def _check_names(containers: list[Container], settings: StackSettings) -> None:
     names = [container.name for container in containers]
+    if INIT_CONTAINER in names:
+        raise CvatdError("spec", f"stack.extra_containers: {INIT_CONTAINER} is what `cvatd init` works in.")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise CvatdError("spec", f"Two containers would be called {', '.join(twice)}: give one another name.")
@@ -275,6 +288,11 @@ def _check_names(containers: list[Container], settings: StackSettings) -> None:
 
 def _warnings(settings: StackSettings, release: Release, containers: list[Container]) -> list[str]:
     warnings = []
+    ui = releases.version_of_image(settings.images.get("ui", ""))
+    if ui and ui != release.version:
+        warnings.append(
+            f"stack.images.ui is of {ui} and the server of {release.version}: they are made for each other."
+        )
     if not release.checked:
         warnings.append(f"The facts of CVAT {release.version} are inferred, not read ({release.evidence}).")
     workers = [
@@ -291,6 +309,10 @@ def _warnings(settings: StackSettings, release: Release, containers: list[Contai
     if settings.superuser.initial_password is not None:
         warnings.append("stack.superuser.initial_password stands in the settings, readable by others: change it.")
     return warnings
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def _source(source: str, settings: StackSettings) -> str:

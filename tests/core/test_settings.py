@@ -69,3 +69,78 @@ def test_a_named_file_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CVATD_CONFIG", "/nonexistent.json")
     with pytest.raises(CvatdError, match="no such file"):
         load_settings()
+
+
+STACK_FAULTS = {
+    '{"version": "2.21"}': "stack.version",
+    '{"version": "latest"}': "stack.version",
+    '{"version": "2.21.0\\n"}': "stack.version",
+    '{"images": {"sever": "x"}}': "stack.images.sever",
+    '{"images": {"server": ""}}': "stack.images.server",
+    '{"images": {"server": "cvat/server v2"}}': "stack.images.server",
+    '{"data_dir": "/"}': "stack.data_dir",
+    '{"data_dir": "/var"}': "stack.data_dir",
+    '{"data_dir": "cvat"}': "stack.data_dir",
+    '{"data_dir": "/var/lib/../.."}': "stack.data_dir",
+    '{"data_dir": "/var/lib/a:b"}': "stack.data_dir",
+    '{"share": "images"}': "stack.share",
+    '{"host": "localhost"}': "stack.host",
+    '{"host": "127.0.0.1; rm"}': "stack.host",
+    '{"port": 0}': "stack.port",
+    '{"public_url": "cvat.example.org"}': "stack.public_url",
+    '{"slice": "cvat.slice"}': "stack.slice",
+    '{"slice": "../cvat"}': "stack.slice",
+    '{"workers": {"A b": {"queues": ["import"]}}}': "stack.workers",
+    '{"workers": {"a": {"queues": []}}}': "stack.workers.a.queues",
+    '{"workers": {"a": {"queues": ["import"], "processes": 0}}}': "stack.workers.a.processes",
+    '{"limits": {"memory_high": 3, "memory_max": 2}}': "stack.limits",
+    '{"limits": {"cpu_percent": 1}}': "stack.limits.cpu_percent",
+    '{"memory_max": {"cvat-db": 0}}': "stack.memory_max.cvat-db",
+    '{"superuser": {"username": "a b"}}': "stack.superuser.username",
+    '{"superuser": {"email": "admin"}}': "stack.superuser.email",
+    '{"superuser": {"initial_password": ""}}': "stack.superuser.initial_password",
+    '{"superuser": {"initial_password": "admin\\n"}}': "stack.superuser.initial_password",
+    '{"extra_containers": {"../x": {"image": "a"}}}': "stack.extra_containers",
+    '{"extra_containers": {"x": {}}}': "stack.extra_containers.x.image",
+    '{"extra_containers": {"x": {"image": "a", "mounts": ["relative:/x"]}}}': "stack.extra_containers.x.mounts.0",
+    '{"extra_containers": {"x": {"image": "a", "mounts": ["/a:/b:rw"]}}}': "stack.extra_containers.x.mounts.0",
+    '{"database": {"host": "db"}}': "stack.database.password_file",
+    '{"environment": {"CVAT_POSTGRES_PASSWORD": "x"}}': "stack.environment",
+    '{"environment": {"NUMPROCS": "2"}}': "stack.environment",
+    '{"ready_timeout_s": 0}': "stack.ready_timeout_s",
+    '{"contianers": {}}': "stack.contianers: there is no such setting",
+}
+
+
+@pytest.mark.parametrize(("text", "key"), STACK_FAULTS.items())
+def test_faults_of_the_stack_are_named_by_key(file: Path, text: str, key: str) -> None:
+    file.write_text(f'{{"stack": {text}}}')
+    with pytest.raises(CvatdError) as refused:
+        load_settings()
+    assert f"  {key}" in refused.value.message
+
+
+def test_the_standard_stack(file: Path) -> None:
+    stack = load_settings().stack
+    assert (stack.data_dir, stack.host, stack.port) == (Path("/var/lib/cvat"), "127.0.0.1", 8093)
+    assert (stack.superuser.username, stack.superuser.email) == ("admin", "admin@localhost")
+    assert (stack.limits.cpu_percent, stack.limits.memory_high, stack.limits.memory_max) == (100, 1800 << 20, 2 << 30)
+    assert stack.slice == "cvat"
+
+
+def test_the_stack_as_the_environment_sets_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text('{"stack": {"port": 1, "public_url": "https://cvat.example.org/", "host": "::1"}}')
+    monkeypatch.setenv("CVATD_STACK__PORT", "2")
+    monkeypatch.setenv("CVATD_STACK__LIMITS__CPU_PERCENT", "250")
+    monkeypatch.setenv("CVATD_STACK__IMAGES", '{"server": "cvat/server:v2.21.0"}')
+    stack = load_settings().stack
+    assert (stack.port, stack.limits.cpu_percent, stack.images) == (2, 250, {"server": "cvat/server:v2.21.0"})
+    assert (stack.public_url, stack.host) == ("https://cvat.example.org", "::1")
+
+
+def test_a_secret_in_the_settings_is_not_shown_by_a_fault(file: Path) -> None:
+    file.write_text('{"stack": {"superuser": {"initial_password": "hunter2 "}}}')
+    with pytest.raises(CvatdError) as refused:
+        load_settings()
+    assert "stack.superuser.initial_password" in refused.value.message
+    assert "hunter2" not in refused.value.message
