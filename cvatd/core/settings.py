@@ -22,6 +22,7 @@ from cvatd.core.errors import CvatdError
 
 DEV_FILE = Path(".cvatd/settings.json")
 SYSTEM_FILE = Path("/etc/cvatd/settings.json")
+SOCKET_PATH_BYTES = 107  # the kernel's bound on the name of a Unix socket
 
 Bytes = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -161,6 +162,14 @@ class StackSettings(Section):
     )
     pull_timeout_s: Seconds = Field(default=1800, description="For one attempt at one image; three are made.")
     ready_timeout_s: Seconds = 600
+    socket: Path = Field(default=Path("/run/cvatd/daemon.sock"), description="Where `cvatd daemon` answers.")
+
+    @field_validator("socket")
+    @classmethod
+    def _usable_socket(cls, value: Path) -> Path:
+        if not value.is_absolute() or len(os.fsencode(value)) > SOCKET_PATH_BYTES:
+            raise ValueError(f"must be an absolute path of at most {SOCKET_PATH_BYTES} bytes")
+        return value
 
     @field_validator("data_dir")
     @classmethod
