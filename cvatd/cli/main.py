@@ -1,10 +1,11 @@
 """`cvatd`: the terminal face. Imports are inside the commands, so that each costs only its own."""
 
 import sys
+from collections.abc import Callable
 
 import typer
 
-from cvatd.cli import config, deliveries, services, stack, token, train
+from cvatd.cli import config, deliveries, logs, services, shell, stack, token, train
 
 app = typer.Typer(
     name="cvatd",
@@ -19,7 +20,18 @@ app.command("dev")(services.dev)
 app.command("web")(services.web)
 app.command("worker")(services.worker)
 app.command("migrate")(services.migrate)
-for command in (stack.up, stack.down, stack.restart, stack.plan, stack.ps, stack.init, stack.prepare):
+STACK: tuple[Callable[..., None], ...] = (
+    stack.up,
+    stack.down,
+    stack.restart,
+    stack.plan,
+    stack.ps,
+    stack.init,
+    stack.prepare,
+    logs.logs,
+    shell.shell,
+)
+for command in STACK:
     app.command(command.__name__)(command)
 app.add_typer(train.app, name="train")
 app.add_typer(deliveries.app, name="deliveries")

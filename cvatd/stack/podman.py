@@ -212,6 +212,10 @@ class Podman:
         """The last lines, both streams, in order."""
         return podman_gaps.logs(self._api, name, tail)
 
+    def log_stream(self, name: str, params: dict[str, str], quiet_s: float) -> Iterator[bytes]:
+        """Frames of its log with times; ends with the container's end or a silence of `quiet_s`."""
+        yield from podman_gaps.log_stream(self._api, name, params, quiet_s)
+
     def events(self) -> Iterator[dict[str, Any]]:
         """As they happen, without end: for a thread of their own. Ends when Podman goes away."""
         yield from podman_gaps.events(self._api)

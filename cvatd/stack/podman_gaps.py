@@ -145,6 +145,18 @@ def logs(api: APIClient, name: str, tail: int) -> str:
     return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
 
 
+def log_stream(api: APIClient, name: str, params: dict[str, str], quiet_s: float) -> Iterator[bytes]:
+    """`logs(stream=True)` leaves its connection open and waits for ever on a container whose conmon has gone."""
+    both = {"stdout": "true", "stderr": "true", "timestamps": "true", **params}
+    try:
+        answer = api.get(f"/containers/{name}/logs", params=both, stream=True, timeout=quiet_s)
+        with _raw(answer) as response:
+            if response.status_code == 200:
+                yield from response.iter_content(chunk_size=None)
+    except requests.RequestException:
+        return
+
+
 def events(api: APIClient) -> Iterator[dict[str, Any]]:
     """`client.events` is a function that never returns and takes no bound; this one's end is Podman's end."""
     answer = api.get("/events", params={"stream": "true"}, stream=True, timeout=None)
