@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import typer
 
-from cvatd.cli import config, deliveries, logs, services, shell, stack, token, train
+from cvatd.cli import config, deliveries, logs, reset, secrets, services, shell, stack, token, train
 
 app = typer.Typer(
     name="cvatd",
@@ -30,9 +30,12 @@ STACK: tuple[Callable[..., None], ...] = (
     stack.prepare,
     logs.logs,
     shell.shell,
+    secrets.password,
+    reset.reset,
 )
 for command in STACK:
     app.command(command.__name__)(command)
+app.add_typer(secrets.app, name="secrets")
 app.add_typer(train.app, name="train")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(token.app, name="token")

@@ -1,4 +1,4 @@
-"""Times as people say them, on pages and on the terminal alike. Pure."""
+"""Times and sizes as people say them, on pages and on the terminal alike. Pure."""
 
 from datetime import UTC, datetime
 
@@ -25,3 +25,13 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
     if seconds < 5:
         return "just now"
     return " ".join(duration(seconds).split()[:2]) + " ago"
+
+
+def size(count: int) -> str:
+    """Bytes: `512 kB`, `1.4 GB`; powers of ten, as disks are sold and `df -H` counts."""
+    amount = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{amount:.0f} {unit}" if unit in {"bytes", "kB"} or amount >= 9.95 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.0f} TB" if amount >= 9.95 else f"{amount:.1f} TB"

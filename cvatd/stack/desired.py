@@ -43,6 +43,8 @@ def _made_with(container: Container, settings: StackSettings, parent: Parent, co
     marks = {"cgroup parent": parent.argument}
     if any(mount.source == str(settings.data_dir / layout.NGINX_CONF) for mount in container.mounts):
         marks["nginx.conf"] = conf
+    if any(mount.source == str(secret_files.django_key_file(settings).parent) for mount in container.mounts):
+        marks["django-key"] = _mark(secret_files.django_key_file(settings))
     for secret in container.secrets:
         marks[secret] = _mark(secret_files.path(settings, secret))
     return marks

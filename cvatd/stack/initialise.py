@@ -84,9 +84,9 @@ class Initialiser:
         made = versions.initial_superuser(self._settings) != before
         return Initialised(True, state.words, superuser_made=made)
 
-    def set_password(self, say: Say) -> None:
-        """Give the superuser the password that stands in its file."""
-        self._run(SUPERUSER_SCRIPT, [_program()], {"CVATD_SET_PASSWORD": "1"}, say)
+    def set_password(self, secret: str, say: Say) -> None:
+        """Give the superuser the password that stands in this file of the secrets' folder."""
+        self._run(SUPERUSER_SCRIPT, [_program()], {"CVATD_SET_PASSWORD": secret}, say, secret=secret)
         self._collect(say)
 
     def manage(self, arguments: list[str], say: Say) -> int:
@@ -120,9 +120,10 @@ class Initialiser:
         say: Say,
         check: bool = True,
         attach: bool = False,
+        secret: str = secret_files.SUPERUSER,
     ) -> int:
         """The exit status. `attach`: one that is at work already will do as well, and is waited for."""
-        while not self._started(script, arguments, environment):
+        while not self._started(script, arguments, environment, secret):
             say(f"{INIT_CONTAINER} is at work already; waiting for it")
             status = self._podman.wait(INIT_CONTAINER, INIT_TIMEOUT_S)
             if attach:
@@ -134,20 +135,20 @@ class Initialiser:
             raise CvatdError("init", f"The init ended with status {status}. Its last lines:\n{lines}")
         return status
 
-    def _started(self, script: str, arguments: list[str], environment: dict[str, str]) -> bool:
+    def _started(self, script: str, arguments: list[str], environment: dict[str, str], secret: str) -> bool:
         """False when one is at work already."""
         with self._exclusive():
             running = self._podman.containers().get(INIT_CONTAINER)
             if running is not None and running.running:
                 return False
             self._podman.remove(INIT_CONTAINER)
-            container = self._one_shot(script, arguments, environment)
+            container = self._one_shot(script, arguments, environment, secret)
             secrets_dir = secret_files.folder(self._settings)
             self._podman.create(container, self._stack.network, self._parent.argument, secrets_dir)
             self._podman.start(INIT_CONTAINER)
             return True
 
-    def _one_shot(self, script: str, arguments: list[str], environment: dict[str, str]) -> Container:
+    def _one_shot(self, script: str, arguments: list[str], environment: dict[str, str], secret: str) -> Container:
         """The server's own declaration with another command, and a folder to leave its answer in."""
         server = self._stack.container(SERVER)
         superuser = self._settings.superuser
@@ -159,7 +160,7 @@ class Initialiser:
                 "environment": server.environment
                 | {"CVATD_SUPERUSER": superuser.username, "CVATD_SUPERUSER_EMAIL": superuser.email}
                 | environment,
-                "secrets": [*server.secrets, secret_files.SUPERUSER],
+                "secrets": [*server.secrets, secret],
                 "mounts": [*server.mounts, answer],
                 "aliases": [],
                 "publish": [],

@@ -1,18 +1,16 @@
 """Brings the stack to what is declared: all at once, each container as soon as what it needs is well."""
 
-import contextlib
-import fcntl
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
-from cvatd.stack import facts, health, layout, readiness, secret_files, wishes
+from cvatd.stack import facts, health, layout, lock, readiness, rotate, secret_files, wishes
 from cvatd.stack.desired import check_data, desired
 from cvatd.stack.initialise import Initialised, Initialiser
 from cvatd.stack.layout import Ownership
@@ -21,7 +19,6 @@ from cvatd.stack.plan import Plan, make_plan
 from cvatd.stack.podman import Host, Podman
 from cvatd.stack.spec import INIT_CONTAINER, Container, Stack
 
-LOCK_TIMEOUT_S = 5.0
 FIRST_LOOK_S = 0.1
 LONGEST_LOOK_S = 1.0
 HEALTHY_TIMEOUT_S = 300.0
@@ -84,6 +81,7 @@ class Runner:
         with self.exclusive():
             self.prepare()
             wishes.set_up(self.settings)
+            rotate.settle_database(self, tell)
             stack = self.stack()  # once more: the marks of the secrets are known now
             plan = self.plan(stack)
             self._pull(plan, tell)
@@ -99,13 +97,32 @@ class Runner:
     def down(self, tell: Tell) -> None:
         """Stop and remove all containers, those that need others first; data stay."""
         with self.exclusive():
-            wishes.set_down(self.settings)
-            stack = self.stack()
-            for wave in _leaves_first([name for name, found in self.podman.containers().items() if found.ours], stack):
-                with ThreadPoolExecutor(len(wave)) as pool:
-                    list(pool.map(lambda name: self._remove(name, _stop_s(stack, name), tell), wave))
-            self.podman.remove_network(stack.network)
-            self.parent.remove()
+            self.take_down(tell)
+
+    def take_down(self, tell: Tell) -> None:
+        """As `down`, for those who hold the lock."""
+        wishes.set_down(self.settings)
+        stack = self.stack()
+        for wave in _leaves_first([name for name, found in self.podman.containers().items() if found.ours], stack):
+            with ThreadPoolExecutor(len(wave)) as pool:
+                list(pool.map(lambda name: self._remove(name, _stop_s(stack, name), tell), wave))
+        self.podman.remove_network(stack.network)
+        self.parent.remove()
+
+    def bring_alone(self, container: Container, tell: Tell) -> None:
+        """One container up and well, before all others; for those who hold the lock."""
+        if self.podman.image_id(container.image) is None:
+            self._pull_one(container.image, tell)
+        stack = self.stack()
+        self.podman.ensure_network(stack.network)
+        found = self.podman.containers().get(container.name)
+        if found is None:
+            folder = secret_files.folder(self.settings)
+            self.podman.create(container, stack.network, self.parent.argument, folder)
+        if found is None or not found.running:
+            tell(container.name, "starting", "")
+            self.podman.start(container.name)
+        self.wait_healthy(container, tell, lambda: False)
 
     def restart(self, names: list[str], tell: Tell) -> None:
         """Stop and start these containers, or all; raises CvatdError "unknown" for a name that the stack has not."""
@@ -183,28 +200,9 @@ class Runner:
             memory = " The kernel killed it for want of memory: raise stack.limits.memory_max."
         return f"{name} ended with status {found.exit_code}.{memory} Its last lines:\n{lines or '(none)'}"
 
-    @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> AbstractContextManager[None]:
         """One command at a time changes the stack. Raises CvatdError "busy" with the one that does."""
-        layout.make_data_dir(self.settings)
-        with (self.settings.data_dir / ".lock").open("a+") as lock:
-            deadline = time.monotonic() + LOCK_TIMEOUT_S
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        lock.seek(0)
-                        holder = lock.read().strip() or "unknown"
-                        raise CvatdError(
-                            "busy", f"Another cvatd (process {holder}) is changing this stack. Try again."
-                        ) from None
-                    time.sleep(FIRST_LOOK_S)
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            yield
+        return lock.exclusive(self.settings)
 
     def _pull(self, plan: Plan, tell: Tell) -> None:
         if not plan.pull:

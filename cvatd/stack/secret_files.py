@@ -57,19 +57,19 @@ def read(settings: StackSettings, name: str) -> str:
 
 def propose(settings: StackSettings, name: str, ownership: Ownership) -> str:
     """A new value beside the one in force, kept through a crash: `accept` puts it into force."""
-    waiting = _waiting(settings, name)
+    waiting = path(settings, proposed(name))
     if not waiting.exists():
         _write(waiting, new_password(), stack_file().secrets[name], ownership)
     return waiting.read_text()
 
 
 def accept(settings: StackSettings, name: str) -> None:
-    _waiting(settings, name).rename(path(settings, name))
+    path(settings, proposed(name)).rename(path(settings, name))
 
 
 def is_changing(settings: StackSettings, name: str) -> bool:
     """A change was begun and its end was not seen: the same command again finishes it."""
-    return _waiting(settings, name).exists()
+    return path(settings, proposed(name)).exists()
 
 
 def replace_django_key(settings: StackSettings, ownership: Ownership) -> None:
@@ -103,8 +103,9 @@ def _given(settings: StackSettings, name: str) -> str | None:
         raise CvatdError("secret", f"stack.database.password_file cannot be read: {error}") from None
 
 
-def _waiting(settings: StackSettings, name: str) -> Path:
-    return folder(settings) / f"{name}.new"
+def proposed(name: str) -> str:
+    """The file that a new value waits in."""
+    return f"{name}.new"
 
 
 def _write(file: Path, text: str, owner: Owner, ownership: Ownership) -> None:

@@ -13,12 +13,13 @@ from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
 username = os.environ["CVATD_SUPERUSER"]
-password = pathlib.Path("/run/secrets/superuser-password").read_text().strip()
+changed = os.environ.get("CVATD_SET_PASSWORD")
+password = pathlib.Path("/run/secrets", changed or "superuser-password").read_text().strip()
 users = get_user_model().objects
 made = not users.filter(username=username).exists()
 if made:
     users.create_superuser(username, os.environ["CVATD_SUPERUSER_EMAIL"], password)
-elif os.environ.get("CVATD_SET_PASSWORD"):
+elif changed:
     user = users.get(username=username)
     user.set_password(password)
     user.save()

@@ -1,0 +1,65 @@
+"""One command at a time changes a stack: a file lock in its data folder, let go by the kernel with its holder."""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from cvatd.core.errors import CvatdError
+from cvatd.core.settings import StackSettings
+from cvatd.stack import layout
+
+TIMEOUT_S = 5.0
+POLL_S = 0.1
+
+
+@contextlib.contextmanager
+def exclusive(settings: StackSettings, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
+    """Raises CvatdError "busy" with the process that holds it, when that does not end in time."""
+    lock = _acquired(settings, time.monotonic() + timeout_s)
+    with lock:
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _acquired(settings: StackSettings, deadline: float) -> TextIO:
+    while True:
+        layout.make_data_dir(settings)
+        file = settings.data_dir / ".lock"
+        lock = file.open("a+")
+        try:
+            _wait(lock, deadline)
+        except BaseException:
+            lock.close()
+            raise
+        if _is_still(file, lock):
+            return lock
+        lock.close()
+
+
+def _wait(lock: TextIO, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                lock.seek(0)
+                holder = lock.read(20).strip() or "unknown"
+                words = f"Another cvatd (process {holder}) is changing this stack. Try again."
+                raise CvatdError("busy", words) from None
+            time.sleep(POLL_S)
+        else:
+            return
+
+
+def _is_still(file: Path, lock: TextIO) -> bool:
+    """`reset` renames the folder with the lock in it: who waited for it then holds one that guards nothing."""
+    try:
+        return os.path.samestat(file.stat(), os.fstat(lock.fileno()))
+    except FileNotFoundError:
+        return False

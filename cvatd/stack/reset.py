@@ -1,0 +1,105 @@
+"""From the beginning again: the stack is taken down and its data folder set aside under another name, never deleted."""
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cvatd.core.errors import CvatdError
+from cvatd.core.settings import StackSettings
+from cvatd.stack import layout
+from cvatd.stack.podman import Podman
+from cvatd.stack.render import DATABASE_CONTAINER
+
+if TYPE_CHECKING:
+    from cvatd.stack.runner import Runner, Tell
+
+COUNT_TIMEOUT_S = 10.0
+MEASURE_S = 3.0
+BLOCK_BYTES = 512
+COUNTS = {"users": "auth_user", "projects": "engine_project", "tasks": "engine_task"}
+
+
+@dataclass(frozen=True)
+class Size:
+    """`whole` is False where counting took too long: it is more then."""
+
+    bytes: int
+    whole: bool = True
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What CVAT will not have any more. `counts` is empty where the database does not answer."""
+
+    counts: dict[str, int]
+    folders: dict[str, Size]
+
+
+def check(settings: StackSettings) -> None:
+    """Raises CvatdError "reset" with the reason why it cannot be done."""
+    folder = settings.data_dir
+    if not folder.is_dir():
+        raise CvatdError("reset", f"Nothing to reset: there is no {folder}.")
+    if os.path.ismount(folder):
+        raise CvatdError(
+            "reset",
+            f"{folder} is a mount point and cannot be renamed: `cvatd down`, then move what lies in it to a folder of "
+            "your own.",
+        )
+
+
+def losses(podman: Podman, settings: StackSettings) -> Losses:
+    """Within about three seconds and what the database takes to answer."""
+    folders = (path for path in layout.folders(settings) if path.parent == settings.data_dir)
+    deadline = time.monotonic() + MEASURE_S
+    sizes = {path.name: measure(path, deadline) for path in folders if path.name not in {"secrets", "state"}}
+    return Losses(_counts(podman, settings), {name: size for name, size in sizes.items() if size.bytes})
+
+
+def reset(runner: "Runner", tell: "Tell", now: datetime) -> Path:
+    """Take the stack down and rename its folder; returns where the data are. Raises CvatdError."""
+    check(runner.settings)
+    folder = runner.settings.data_dir
+    aside = folder.with_name(f"{folder.name}.reset-{now:%Y%m%dT%H%M%SZ}")
+    with runner.exclusive():
+        runner.take_down(tell)
+        try:
+            folder.rename(aside)
+        except OSError as error:
+            raise CvatdError("reset", f"{folder} cannot be renamed to {aside}: {error.strerror}.") from None
+    return aside
+
+
+def measure(folder: Path, deadline: float) -> Size:
+    """What a folder occupies on disk, as far as it can be counted until `deadline` (monotonic seconds)."""
+    total, waiting = 0, [folder]
+    while waiting:
+        if time.monotonic() > deadline:
+            return Size(total, whole=False)
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    total += entry.stat(follow_symlinks=False).st_blocks * BLOCK_BYTES
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(Path(entry.path))
+        except OSError:
+            continue  # gone meanwhile, or not ours to read
+    return Size(total)
+
+
+def _counts(podman: Podman, settings: StackSettings) -> dict[str, int]:
+    if settings.database is not None:
+        return {}
+    query = "SELECT " + ", ".join(f"(SELECT count(*) FROM {table})" for table in COUNTS.values())  # noqa: S608
+    argv = ["psql", "-XAtq", "-F", " ", "-U", "root", "-d", "cvat", "-c", query]
+    try:
+        asked = podman.execute(DATABASE_CONTAINER, argv, timeout_s=COUNT_TIMEOUT_S)
+    except CvatdError:
+        return {}
+    numbers = asked.out.split()
+    if asked.status or len(numbers) != len(COUNTS):
+        return {}
+    return dict(zip(COUNTS, map(int, numbers), strict=True))

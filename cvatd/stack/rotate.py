@@ -1,0 +1,96 @@
+"""New values for the stack's secrets. Each change is begun on disk first, so that a crash at any moment leaves
+something that the same command, or for the database also `up`, finishes.
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from cvatd.core.errors import CvatdError
+from cvatd.stack import command_line, secret_files
+from cvatd.stack.render import DATABASE_CONTAINER
+
+if TYPE_CHECKING:
+    from cvatd.stack.runner import Runner, Tell
+
+PSQL_TIMEOUT_S = 60.0
+SCRAM_ITERATIONS = 4096
+ROLE = "root"
+PSQL = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", ROLE, "-d", "cvat"]
+
+
+def database(runner: "Runner", tell: "Tell") -> None:
+    """A new password of CVAT's PostgreSQL, and new containers for all that use it. Raises CvatdError."""
+    if runner.settings.database is not None:
+        raise CvatdError(
+            "usage",
+            "CVAT's database is outside of the stack: change its password there, put it into "
+            f"{runner.settings.database.password_file}, and `cvatd up`.",
+        )
+    command_line.require_running(runner.podman, DATABASE_CONTAINER)
+    with runner.exclusive():
+        secret_files.propose(runner.settings, secret_files.POSTGRES, runner.owner)
+    runner.up(tell)
+
+
+def settle_database(runner: "Runner", tell: "Tell") -> None:
+    """Finish a change of the database's password that was begun, before anything starts with either of the two."""
+    settings = runner.settings
+    if settings.database is not None or not secret_files.is_changing(settings, secret_files.POSTGRES):
+        return
+    runner.bring_alone(runner.stack().container(DATABASE_CONTAINER), tell)
+    tell(DATABASE_CONTAINER, "changing", "its password")
+    password = secret_files.propose(settings, secret_files.POSTGRES, runner.owner).strip()
+    _set_role_password(runner.podman.url, password)
+    secret_files.accept(settings, secret_files.POSTGRES)
+    tell(DATABASE_CONTAINER, "changed", "its password")
+
+
+def django(runner: "Runner", tell: "Tell") -> None:
+    """A new key: ends all sessions of people. Containers that run are made anew with it."""
+    with runner.exclusive():
+        secret_files.replace_django_key(runner.settings, runner.owner)
+    if any(found.ours and found.running for found in runner.podman.containers().values()):
+        runner.up(tell)
+
+
+def superuser(runner: "Runner", tell: "Tell") -> None:
+    """A new password of the superuser that `init` made. Raises CvatdError."""
+    command_line.require_running(runner.podman, "cvat-redis")
+    with runner.exclusive():
+        initialiser = runner.initialiser(runner.stack())
+        initialiser.ensure(lambda words: tell("init", "running", words))
+        secret_files.propose(runner.settings, secret_files.SUPERUSER, runner.owner)
+        proposed = secret_files.proposed(secret_files.SUPERUSER)
+        initialiser.set_password(proposed, lambda words: tell("init", "running", words))
+        secret_files.accept(runner.settings, secret_files.SUPERUSER)
+    tell("init", "done", "the password is changed")
+
+
+def _set_role_password(url: str, password: str) -> None:
+    """Over standard input and the database's own socket: in no argument, no environment and, already hashed, no log."""
+    command = command_line.exec_command(url, DATABASE_CONTAINER, PSQL, tty=False)
+    statement = (
+        f"SET log_statement = 'none';\nALTER ROLE {ROLE} PASSWORD '{scram_verifier(password, os.urandom(16))}';\n"
+    )
+    try:
+        done = subprocess.run(
+            command, input=statement, capture_output=True, text=True, check=False, timeout=PSQL_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        raise CvatdError("rotate", f"PostgreSQL took no new password within {PSQL_TIMEOUT_S:.0f} s.") from None
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["psql said nothing"])[-1]
+        raise CvatdError("rotate", f"PostgreSQL did not take the new password: {last}. The old one is in force.")
+
+
+def scram_verifier(password: str, salt: bytes) -> str:
+    """What PostgreSQL stores for SCRAM-SHA-256 (RFC 5802): nobody can sign in with it."""
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, SCRAM_ITERATIONS)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    parts = [base64.b64encode(part).decode() for part in (salt, stored, server)]
+    return f"SCRAM-SHA-256${SCRAM_ITERATIONS}:{parts[0]}${parts[1]}:{parts[2]}"

@@ -1,0 +1,60 @@
+"""What the database is told of a new password, and what is left of a change that was interrupted."""
+
+import base64
+import hashlib
+import hmac
+import os
+from pathlib import Path
+
+import pytest
+
+from cvatd.core.settings import StackSettings
+from cvatd.stack import layout, secret_files
+from cvatd.stack.layout import Ownership
+from cvatd.stack.rotate import scram_verifier
+
+# These numbers belong to containers: only root may give files away.
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="ownership is given by root")
+
+
+def test_the_verifier_is_that_of_rfc_7677() -> None:
+    """The exchange of the RFC's example: user, password `pencil`, its salt and iterations."""
+    salt = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
+    verifier = scram_verifier("pencil", salt)
+    scheme, iterations_and_salt, keys = verifier.split("$")
+    stored, server = (base64.b64decode(part) for part in keys.split(":"))
+    assert scheme == "SCRAM-SHA-256"
+    assert iterations_and_salt == "4096:W22ZaJ0SNY7soEsUEjb6gQ=="
+    exchange = (
+        b"n=user,r=rOprNGfwEbeRWgbNEkqO,"
+        b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,"
+        b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+    )
+    proof = base64.b64decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=")
+    signature = hmac.digest(stored, exchange, "sha256")
+    client_key = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
+    assert hashlib.sha256(client_key).digest() == stored
+    assert base64.b64encode(hmac.digest(server, exchange, "sha256")) == b"6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+
+
+def test_the_verifier_does_not_hold_the_password() -> None:
+    assert "pencil" not in scram_verifier("pencil", b"1" * 16)
+    assert scram_verifier("pencil", b"1" * 16) != scram_verifier("pencil", b"2" * 16)
+
+
+@needs_root
+@pytest.mark.parametrize("name", [secret_files.POSTGRES, secret_files.SUPERUSER])
+def test_a_change_keeps_its_new_value_until_it_is_accepted(tmp_path: Path, name: str) -> None:
+    settings, owner = StackSettings(data_dir=tmp_path / "cvat"), Ownership(rootless=False)
+    layout.ensure(settings, owner)
+    secret_files.ensure(settings, owner)
+    old = secret_files.read(settings, name)
+    new = secret_files.propose(settings, name, owner)
+    assert secret_files.propose(settings, name, owner) == new
+    assert secret_files.read(settings, name) == old
+    assert secret_files.is_changing(settings, name)
+    secret_files.accept(settings, name)
+    assert secret_files.read(settings, name) == new != old
+    assert not secret_files.is_changing(settings, name)
+    status = secret_files.path(settings, name).stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (1000, 1000, 0o400)
