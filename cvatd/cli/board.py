@@ -19,6 +19,8 @@ PULLING = "pulling"
 # States that end a row's work, and how they are drawn. A word always stands beside the colour.
 GOOD = {"healthy", "running", "done", "ready", "pulled", "removed", "started", "unchanged"}
 BAD = {"failed"}
+# Before its work; the clock of a row does not run yet.
+RESTING = {"", "unchanged", "waiting"}
 
 Work = TypeVar("Work")
 Tell = Callable[[str, str, str], None]
@@ -37,9 +39,15 @@ class Row:
 
 
 class Board:
-    """The rows, told of changes from many threads. `images` maps an image to the containers that wait for it."""
+    """The rows, told of changes from many threads.
 
-    def __init__(self, names: Iterable[str], images: Mapping[str, list[str]] | None = None) -> None:
+    `images` maps an image to the containers that wait for it; a `transient` board is wiped away at the end.
+    """
+
+    def __init__(
+        self, names: Iterable[str], images: Mapping[str, list[str]] | None = None, transient: bool = False
+    ) -> None:
+        self.transient = transient
         self.rows = {name: Row() for name in names}
         self._images = dict(images or {})
         self._lock = threading.Lock()
@@ -60,7 +68,7 @@ class Board:
         if (row.state, row.detail) == (state, detail):
             return False
         row.state, row.detail = state, detail
-        if state != "unchanged" and row.began is None:
+        if state not in RESTING and row.began is None:
             row.began = now
         row.ended = now if state in GOOD | BAD else None
         return True
@@ -82,7 +90,7 @@ def table(board: Board) -> "Table":
     drawn.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
     drawn.add_column("time", no_wrap=True, justify="right", min_width=7)
     for name, state, detail, seconds in board.snapshot():
-        style = "green" if state in GOOD else "red" if state in BAD else "dim" if state in {"", "waiting"} else "yellow"
+        style = "green" if state in GOOD else "red" if state in BAD else "dim" if state in RESTING else "yellow"
         shown = "" if seconds is None else f"{seconds:.1f} s"
         drawn.add_row(Text(name), Text(state, style=style), Text(detail, style="dim"), Text(shown))
     return drawn
@@ -102,7 +110,8 @@ def watch(board: Board, work: Callable[[Tell], Work], left: Callable[[Board], st
     def tell(name: str, state: str, detail: str) -> None:
         for shown in board.tell(name, state, detail):
             if not live:
-                print("\t".join(shown).rstrip("\t"), file=out, flush=True)
+                out.write("\t".join(shown).rstrip("\t") + "\n")  # at once: others write, too
+                out.flush()
 
     def run() -> None:
         try:
@@ -131,7 +140,7 @@ def _draw_until(ended: threading.Event, board: Board, out: TextIO, thread: threa
     from rich.live import Live
 
     console = Console(file=out)
-    with Live(table(board), console=console, auto_refresh=False) as live:
+    with Live(table(board), console=console, auto_refresh=False, transient=board.transient) as live:
         thread.start()
         while not ended.wait(1 / FRAMES_PER_S):
             live.update(table(board), refresh=True)

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from cvatd.cli.board import Board
+    from cvatd.stack.plan import Plan
     from cvatd.stack.runner import Runner
     from cvatd.stack.spec import Stack
 
@@ -33,10 +34,7 @@ def up(
         lines = plan_words.plan_lines(plan)
         if lines:
             print(f"CVAT {stack.version} in {runner.settings.data_dir}:", *lines, "", sep="\n", file=shown, flush=True)
-        board = _board(stack)
-        for change in plan.changes:
-            if change.action == "keep":
-                board.tell(change.container, "unchanged", "")
+        board = _board(stack, plan)
         result = watch(board, lambda tell: runner.up(tell, wait_ready=not no_wait), _left_by_up, shown)
         url = address(runner)
         if json_:
@@ -181,16 +179,23 @@ def address(runner: "Runner") -> str:
     return settings.public_url or f"http://{host}:{settings.port}"
 
 
-def _board(stack: "Stack") -> "Board":
+def _board(stack: "Stack", plan: "Plan") -> "Board":
+    """A row for each container, in the order of the work; where none changes, of the work alone that is left."""
     from cvatd.cli.board import Board
     from cvatd.stack.runner import ALL, INIT
 
+    if plan.empty:
+        return Board([INIT, ALL], transient=True)
     images: dict[str, list[str]] = {}
     for container in stack.containers:
         images.setdefault(container.image, []).append(container.name)
     first = [container.name for container in stack.containers if not container.initialised]
     last = [container.name for container in stack.containers if container.initialised]
-    return Board([*first, INIT, *last, ALL], images)
+    board = Board([*first, INIT, *last, ALL], images)
+    for change in plan.changes:
+        if change.action == "keep":
+            board.tell(change.container, "unchanged", "")
+    return board
 
 
 def _left_by_up(board: "Board") -> str:

@@ -74,7 +74,7 @@ class Initialiser:
         state = self._known_state()
         if not state.needed:
             return Initialised(False, state.words)
-        say(f"init: {state.words}")
+        say(state.words)
         before = versions.initial_superuser(self._settings)
         self._run(INIT_SCRIPT, [_program()], {}, say, attach=True)
         self._collect(say)
@@ -182,7 +182,7 @@ class Initialiser:
                 versions.record_initial_superuser(
                     self._settings, answer["superuser"]["username"], answer["superuser"]["mark"]
                 )
-                say(f"superuser {answer['superuser']['username']!r} made")
+                say(f"the password of superuser {answer['superuser']['username']!r} is set")
             facts.set_mark(self._podman, ended.image_id)
             versions.record_version(self._settings, self._stack.version)
             self._answer.unlink()

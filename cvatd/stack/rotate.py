@@ -62,10 +62,10 @@ def superuser(runner: "Runner", tell: "Tell") -> None:
     command_line.require_running(runner.podman, "cvat-redis")
     with runner.exclusive():
         initialiser = runner.initialiser(runner.stack())
-        initialiser.ensure(lambda words: tell("init", "running", words))
+        initialiser.ensure(lambda words: tell("init", "working", words))
         secret_files.propose(runner.settings, secret_files.SUPERUSER, runner.owner)
         proposed = secret_files.proposed(secret_files.SUPERUSER)
-        initialiser.set_password(proposed, lambda words: tell("init", "running", words))
+        initialiser.set_password(proposed, lambda words: tell("init", "working", words))
         secret_files.accept(runner.settings, secret_files.SUPERUSER)
     tell("init", "done", "the password is changed")
 

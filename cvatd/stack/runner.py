@@ -276,7 +276,8 @@ class _Rising:
         self._runner.wait_healthy(container, self._tell, self._failed.is_set)
 
     def _bring_after(self, container: Container, init: Future[Initialised]) -> None:
-        self._tell(container.name, "waiting", "for init")
+        if self._plan.action(container.name) != "keep":
+            self._tell(container.name, "waiting", "for init")
         init.result()
         self._bring(container)
 
@@ -284,8 +285,8 @@ class _Rising:
         stores = self._stack.container("cvat-server").needs
         for need in stores:
             self._up[need].result()
-        done = self._runner.initialiser(self._stack).ensure(lambda words: self._tell(INIT, "running", words))
-        self._tell(INIT, "done", done.words)
+        done = self._runner.initialiser(self._stack).ensure(lambda words: self._tell(INIT, "working", words))
+        self._tell(INIT, "done", "" if done.ran else done.words)
         return done
 
     def _start(self, container: Container, action: str) -> None:
