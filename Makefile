@@ -5,7 +5,9 @@ UV = .venv/bin/uv
 # --no-deps: the files name every package. Compiled bytecode more than halves each start.
 INSTALL = $(UV) pip install --quiet --no-deps --require-hashes --compile-bytecode
 LOCK = $(UV) pip compile --quiet --generate-hashes --universal --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11
+TEST_TIMEOUT_S = 2700
 TRAINER_NEEDS = 'torch\ntorchvision\nopencv-python-headless\n'
+IMAGES_NEEDS = 'django>=5.2,<6\ndjango-rq\nrq>=2\nredis\npsycopg[binary]>=3.2\nuvicorn\nsupervisor\ntzdata\n'
 
 .PHONY: demo dev test check bench lock clean
 .DELETE_ON_ERROR:
@@ -16,9 +18,11 @@ demo: .venv/.ready .venv-trainer/.ready
 dev: .venv/.ready .venv-trainer/.ready
 	@.venv/bin/cvatd dev
 
-test: check .venv-trainer/.ready .venv-trainer-8.3.217/.ready
+# The bound is far above what the tests take: nothing that hangs may hang for ever.
+test: check .venv-trainer/.ready .venv-trainer-8.3.217/.ready .cache/images/site/.ready
 	@sh scripts/install-chromium.sh
-	@.venv/bin/python -m pytest tests
+	@sh scripts/install-containers.sh
+	@timeout --foreground --kill-after=30 $(TEST_TIMEOUT_S) .venv/bin/python -m pytest tests
 
 check: .venv/.ready
 	@.venv/bin/ruff check .
@@ -55,11 +59,18 @@ bench: .venv/.ready .venv-trainer/.ready
 	@$(INSTALL) --python .venv-trainer-8.3.217/bin/python -r requirements/trainer-8.3.217.txt
 	@touch $@
 
+.cache/images/site/.ready: .venv/.ready requirements/images.txt
+	@echo "installing Django for the images of the tests (.cache/images, a few seconds)"
+	@rm -rf .cache/images/site
+	@$(INSTALL) --python .venv/bin/python --target .cache/images/site -r requirements/images.txt
+	@touch $@
+
 lock: .venv/.uv
 	$(LOCK) pyproject.toml --extra embedded -o requirements/daemon.txt
 	$(LOCK) pyproject.toml --extra embedded --extra test -c requirements/daemon.txt -o requirements/test.txt
+	printf $(IMAGES_NEEDS) | $(LOCK) - -c requirements/daemon.txt -o requirements/images.txt
 	printf 'ultralytics>=8.3.217\n'$(TRAINER_NEEDS) | $(LOCK) - --override requirements/trainer-overrides.txt -o requirements/trainer.txt
 	printf 'ultralytics==8.3.217\n'$(TRAINER_NEEDS) | $(LOCK) - --override requirements/trainer-overrides.txt -o requirements/trainer-8.3.217.txt
 
 clean:
-	rm -rf .venv .venv-trainer .venv-trainer-8.3.217 .demo .cvatd bench
+	rm -rf .venv .venv-trainer .venv-trainer-8.3.217 .cache .demo .cvatd bench

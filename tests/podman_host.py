@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RUN_DIR = Path("/run/cvatd-tests")
 START_TIMEOUT_S = 20
+STOP_TIMEOUT_S = 20
 
 CONTAINERS_CONF = """\
 [containers]
@@ -90,11 +91,20 @@ class PodmanHost:
             assert time.monotonic() < deadline, (self.dir / "service.log").read_text()[-2000:]
             time.sleep(0.02)
 
+    def revive(self) -> None:
+        """Start the service where it does not run (any more)."""
+        if self._service is None or self._service.poll() is not None:
+            self.start()
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Containers survive it."""
         if self._service is not None:
             self._service.send_signal(number)
-            self._service.wait(20)
+            try:
+                self._service.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._service.kill()
+                self._service.wait(STOP_TIMEOUT_S)
             self._service = None
 
     def run(self, *arguments: str, check: bool = True, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
@@ -106,8 +116,3 @@ class PodmanHost:
             text=True,
             timeout=timeout_s,
         )
-
-    def clear(self) -> None:
-        """Remove all containers and networks; images stay."""
-        self.run("rm", "--force", "--all", "--volumes", "--time", "0", check=False)
-        self.run("network", "prune", "--force", check=False)

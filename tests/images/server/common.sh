@@ -1,0 +1,41 @@
+# Sourced by the entry points: waits as CVAT's do, for ever.
+
+wait_for() {
+    until (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; do sleep 0.2; done
+}
+
+wait_for_database() {
+    wait_for "${CVAT_POSTGRES_HOST:-cvat_db}" "${CVAT_POSTGRES_PORT:-5432}"
+}
+
+wait_for_redis_inmem() {
+    wait_for "${CVAT_REDIS_INMEM_HOST}" "${CVAT_REDIS_INMEM_PORT}"
+}
+
+source_hooks() {
+    local hook
+    for hook in /etc/cvat/init.d/*; do
+        if [ -r "$hook" ]; then . "$hook"; fi
+    done
+}
+
+fail() {
+    echo >&2 "$0: $1"
+    exit 1
+}
+
+cmd_init() {
+    wait_for_database
+    python3 manage.py migrate
+    wait_for_redis_inmem
+    python3 manage.py migrateredis
+    python3 manage.py syncperiodicjobs
+}
+
+run_common() {
+    wait_for_database
+    until python3 manage.py migrate --check; do sleep 10; done
+    wait_for_redis_inmem
+    until python3 manage.py migrateredis --check; do sleep 10; done
+    exec python3 -m supervisor.supervisord -c "$1"
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# CVAT's grammar up to spring 2025: init | run CONFIG | bash ...; a configuration serves one queue.
+set -eu
+. ./common.sh
+
+cmd_run() {
+    [ $# = 1 ] || fail "run: expected 1 argument"
+    [ -e "supervisord/$1.conf" ] || fail "run: could not find config file supervisord/$1.conf"
+    if [ "$1" = server ]; then
+        python3 manage.py collectstatic --no-input --verbosity 0
+    fi
+    export CVAT_POSTGRES_APPLICATION_NAME="cvat:$1"
+    case $1 in
+        utils) export CVAT_QUEUES="notifications cleaning" ;;
+        worker.*) export CVAT_QUEUES=${1#worker.} ;;
+    esac
+    run_common "supervisord/$1.conf"
+}
+
+source_hooks
+[ $# -gt 0 ] || fail "expected a subcommand"
+if [ "$1" = init ]; then
+    shift
+    cmd_init
+    [ $# -gt 0 ] || exit 0
+fi
+case $1 in
+    bash) exec "$@" ;;
+    run) shift; cmd_run "$@" ;;
+    *) fail "unknown subcommand: $1" ;;
+esac
