@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import typer
 
-from cvatd.cli import config, deliveries, logs, reset, secrets, services, shell, stack, token, train
+from cvatd.cli import config, deliveries, logs, reset, secrets, services, shell, stack, status, token, train
 
 app = typer.Typer(
     name="cvatd",
@@ -32,6 +32,8 @@ STACK: tuple[Callable[..., None], ...] = (
     shell.shell,
     secrets.password,
     reset.reset,
+    status.status,
+    status.queues,
 )
 for command in STACK:
     app.command(command.__name__)(command)

@@ -10,6 +10,8 @@ import typer
 from cvatd.core import words
 from cvatd.core.plain import plain_line
 
+IMAGE_CHARACTERS = 42
+
 
 def emit(value: dict[str, Any], as_json: bool, text: str = "") -> None:
     typer.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False) if as_json else text)
@@ -46,3 +48,9 @@ def ago(moment: datetime | str | None) -> str:
     if moment is None:
         return ""
     return words.ago(datetime.fromisoformat(moment) if isinstance(moment, str) else moment)
+
+
+def short_image(image: str) -> str:
+    """Without the registry that most come from; its end matters most, so its beginning is left out."""
+    image = image.removeprefix("docker.io/").removeprefix("library/")
+    return image if len(image) <= IMAGE_CHARACTERS else f"…{image[1 - IMAGE_CHARACTERS :]}"

@@ -5,13 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from cvatd.cli.output import short_image
 from cvatd.core import words
 from cvatd.stack import health
 from cvatd.stack.health import Answer
 from cvatd.stack.podman import Found, Podman
 from cvatd.stack.spec import Stack
-
-IMAGE_CHARACTERS = 42
 
 
 @dataclass(frozen=True)
@@ -70,12 +69,6 @@ def row_json(seen: Seen) -> dict[str, Any]:
         "started_at": found.started_at if found and found.started_at > 0 else None,
         "exit_code": found.exit_code if found and not found.running else None,
     }
-
-
-def short_image(image: str) -> str:
-    """Without the registry that most come from; its end matters most, so its beginning is left out."""
-    image = image.removeprefix("docker.io/").removeprefix("library/")
-    return image if len(image) <= IMAGE_CHARACTERS else f"…{image[1 - IMAGE_CHARACTERS :]}"
 
 
 def _health(answer: Answer | None) -> str:

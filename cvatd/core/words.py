@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+GB = 1 << 30
 
 
 def duration(seconds: float | None) -> str:
@@ -35,3 +36,8 @@ def size(count: int) -> str:
             return f"{amount:.0f} {unit}" if unit in {"bytes", "kB"} or amount >= 9.95 else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.0f} TB" if amount >= 9.95 else f"{amount:.1f} TB"
+
+
+def memory(count: int) -> str:
+    """Bytes of memory: `350 MB`, `1.8 GB`; powers of two, as limits of memory are set."""
+    return f"{count >> 20} MB" if count < GB else f"{count / GB:.1f} GB"

@@ -63,11 +63,15 @@ class Worker:
 
 @dataclass(frozen=True)
 class RedisFacts:
-    """`mark` is the image that `init` ran with; an emptied Redis has lost it, and CVAT its own marks with it."""
+    """`mark` is the image that `init` ran with; an emptied Redis has lost it, and CVAT its own marks with it.
+
+    `info` is what Redis says of itself: version, memory, how its last writes to disk ended.
+    """
 
     queues: dict[str, Queue] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
     mark: str = ""
+    info: dict[str, str] = field(default_factory=dict)
     fault: str = ""
 
 
@@ -188,7 +192,13 @@ def redis_facts(podman: Podman, found: dict[str, Found]) -> RedisFacts:
         queues={name: Queue(**queue) for name, queue in dict(answer["queues"] or {}).items()},
         workers=[_worker(worker, now) for worker in answer["workers"] or []],
         mark=answer["mark"],
+        info=_info(answer["info"]),
     )
+
+
+def _info(text: str) -> dict[str, str]:
+    pairs = (line.partition(":") for line in text.splitlines() if not line.startswith("#"))
+    return {name: value for name, colon, value in pairs if colon}
 
 
 def _script() -> str:

@@ -19,5 +19,6 @@ for _, key in ipairs(redis.call('SMEMBERS', 'rq:workers')) do
   end
 end
 return cjson.encode({
+  info = redis.call('INFO'),
   queues = queues, workers = workers, now = redis.call('TIME')[1], mark = redis.call('GET', 'cvatd:initialised') or '',
 })

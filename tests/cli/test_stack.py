@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from cvatd.cli.board import Board, table, watch
+from cvatd.cli.output import short_image
 from cvatd.cli.plan_words import plan_json, plan_lines, summary
-from cvatd.cli.ps import Seen, row, row_json, short_image
+from cvatd.cli.ps import Seen, row, row_json
 from cvatd.cli.stack import full_name
 from cvatd.core.errors import CvatdError
 from cvatd.stack.health import Answer
