@@ -28,6 +28,7 @@ check: .venv/.ready
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy
+	@.venv/bin/mypy --strict scripts/cvat-manage
 
 bench: .venv/.ready .venv-trainer/.ready
 	@.venv/bin/python -m benchmarks
@@ -40,7 +41,7 @@ bench: .venv/.ready .venv-trainer/.ready
 	@touch $@
 
 # The .ready files are touched last: an install that was interrupted is completed by the next call.
-.venv/.ready: .venv/.uv requirements/test.txt pyproject.toml
+.venv/.ready: .venv/.uv requirements/test.txt pyproject.toml scripts/cvat-manage
 	@echo "installing the daemon's environment (.venv, a few seconds)"
 	@$(INSTALL) --python .venv/bin/python -r requirements/test.txt
 	@$(UV) pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python -e .

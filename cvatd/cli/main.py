@@ -38,6 +38,7 @@ STACK: tuple[Callable[..., None], ...] = (
 for command in STACK:
     app.command(command.__name__)(command)
 app.add_typer(secrets.app, name="secrets")
+app.command("manage", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(stack.manage)
 app.add_typer(train.app, name="train")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(token.app, name="token")

@@ -1,4 +1,4 @@
-"""`cvatd up`, `down`, `restart`, `plan`, `ps`, `init`, `prepare`: CVAT's containers on this host."""
+"""`cvatd up`, `down`, `restart`, `plan`, `ps`, `init`, `manage`, `prepare`: CVAT's containers on this host."""
 
 import sys
 from collections.abc import Iterator
@@ -138,6 +138,30 @@ def init(json_: bool = JSON) -> None:
             words += f"\nThe superuser {user!r} was made: `cvatd password` prints the password."
         fields = {"ran": done.ran, "words": done.words, "superuser_made": done.superuser_made}
         output.emit({"version": stack.version, **fields}, json_, words)
+
+
+def manage(
+    arguments: list[str] = typer.Argument(help="For manage.py, after `--`: cvatd manage -- migrate --fake app 0002"),
+) -> None:
+    """Run Django's manage.py in a container of its own, never beside an init: the way of `cvat-manage migrate`.
+
+    The exit status is that of manage.py. One that is at work already is waited for.
+    """
+    from cvatd.stack.desired import check_data
+    from cvatd.stack.spec import INIT_CONTAINER
+
+    def show(of_errors: bool, line: str) -> None:
+        print(line, end="", file=sys.stderr if of_errors else sys.stdout, flush=True)
+
+    with open_runner() as runner:
+        stack = runner.stack()
+        check_data(runner.settings, stack)
+        try:
+            status = runner.initialiser(stack).manage(arguments, lambda words: typer.echo(words, err=True), show)
+        except KeyboardInterrupt:
+            typer.echo(f"It goes on in {INIT_CONTAINER}: `podman logs {INIT_CONTAINER}` shows it.", err=True)
+            raise
+    raise typer.Exit(status)
 
 
 def prepare(json_: bool = JSON) -> None:

@@ -25,6 +25,7 @@ from cvatd.stack.spec import INIT_CONTAINER, Container, Mount, Stack
 
 INIT_TIMEOUT_S = 4 * 3600.0
 STORES_TIMEOUT_S = 120.0
+END_TIMEOUT_S = 30.0
 LAST_LINES = 25
 POLL_S = 0.2
 SERVER = "cvat-server"
@@ -35,6 +36,8 @@ MANAGE_SCRIPT = 'exec python3 manage.py "$@"'
 SUPERUSER_SCRIPT = 'exec python3 manage.py shell -c "$1"'
 
 Say = Callable[[str], None]
+Show = Callable[[bool, str], None]
+"""Told (whether of standard error, line with its end)."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +92,38 @@ class Initialiser:
         self._run(SUPERUSER_SCRIPT, [_program()], {"CVATD_SET_PASSWORD": secret}, say, secret=secret)
         self._collect(say)
 
-    def manage(self, arguments: list[str], say: Say) -> int:
-        """Django's `manage.py <arguments>` in the container of that one name, so never beside an init."""
-        self._collect(say)
-        return self._run(MANAGE_SCRIPT, ["manage", *arguments], {}, say, check=False)
+    def manage(self, arguments: list[str], say: Say, show: Show) -> int:
+        """Django's `manage.py <arguments>` in the container of that one name, so never beside an init.
 
-    def _known_state(self) -> InitState:
-        """Waits for the stores to answer, within bounds. Raises CvatdError "store_away" when they do not."""
+        `show` gets its lines as they come; returns its exit status. Raises CvatdError "store_away".
+        """
+        self._require_stores()
+        self._collect(say)
+        while not self._started(MANAGE_SCRIPT, arguments, {}, secret_files.SUPERUSER):
+            say(f"{INIT_CONTAINER} is at work already; waiting for it")
+            self._podman.wait(INIT_CONTAINER, INIT_TIMEOUT_S)
+            self._collect(say)
+        shown, deadline, running = 0, time.monotonic() + INIT_TIMEOUT_S, True
+        while running and time.monotonic() < deadline:
+            running = (found := self._podman.containers().get(INIT_CONTAINER)) is not None and found.running
+            lines = self._podman.log_lines(INIT_CONTAINER)
+            for of_errors, line in lines[shown:]:
+                show(of_errors, line)
+            shown = len(lines)
+            time.sleep(POLL_S if running else 0)
+        return self._podman.wait(INIT_CONTAINER, END_TIMEOUT_S)
+
+    def _require_stores(self) -> None:
+        """Raises CvatdError "store_away" when one of them is down."""
         found = self._podman.containers()
         down = [name for name in self._stack.container(SERVER).needs if name not in found or not found[name].running]
         if down:
             words = f"{', '.join(down)} {'do' if len(down) > 1 else 'does'} not run"
             raise CvatdError("store_away", f"Cannot initialise: {words}. `cvatd up` starts all and initialises, too.")
+
+    def _known_state(self) -> InitState:
+        """Waits for the stores to answer, within bounds. Raises CvatdError "store_away" when they do not."""
+        self._require_stores()
         deadline = time.monotonic() + STORES_TIMEOUT_S
         while True:
             state = self.state()
@@ -118,11 +141,10 @@ class Initialiser:
         arguments: list[str],
         environment: dict[str, str],
         say: Say,
-        check: bool = True,
         attach: bool = False,
         secret: str = secret_files.SUPERUSER,
-    ) -> int:
-        """The exit status. `attach`: one that is at work already will do as well, and is waited for."""
+    ) -> None:
+        """Raises CvatdError "init" when it fails. `attach`: one that is at work already will do, and is waited for."""
         while not self._started(script, arguments, environment, secret):
             say(f"{INIT_CONTAINER} is at work already; waiting for it")
             status = self._podman.wait(INIT_CONTAINER, INIT_TIMEOUT_S)
@@ -130,10 +152,9 @@ class Initialiser:
                 break
         else:
             status = self._podman.wait(INIT_CONTAINER, INIT_TIMEOUT_S)
-        if status and check:
+        if status:
             lines = self._podman.logs(INIT_CONTAINER, LAST_LINES).strip()
             raise CvatdError("init", f"The init ended with status {status}. Its last lines:\n{lines}")
-        return status
 
     def _started(self, script: str, arguments: list[str], environment: dict[str, str], secret: str) -> bool:
         """False when one is at work already."""

@@ -216,6 +216,10 @@ class Podman:
         """Frames of its log with times; ends with the container's end or a silence of `quiet_s`."""
         yield from podman_gaps.log_stream(self._api, name, params, quiet_s)
 
+    def log_lines(self, name: str) -> list[tuple[bool, str]]:
+        """All lines so far, each with whether it went to standard error."""
+        return podman_gaps.log_lines(self._api, name)
+
     def events(self) -> Iterator[dict[str, Any]]:
         """As they happen, without end: for a thread of their own. Ends when Podman goes away."""
         yield from podman_gaps.events(self._api)
