@@ -5,6 +5,7 @@ Redis and the HTTP face are asked themselves.
 """
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -95,6 +96,10 @@ class Facts:
     database: DatabaseFacts
     redis: RedisFacts
     http: HttpFacts
+
+    def running_s(self) -> dict[str, float]:
+        """Container -> seconds since its start."""
+        return {name: time.time() - found.started_at for name, found in self.found.items() if found.running}
 
 
 def gather(podman: Podman, settings: StackSettings) -> Facts:

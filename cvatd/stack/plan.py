@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cvatd.core.errors import CvatdError
 from cvatd.stack.podman import Found
 from cvatd.stack.spec import INIT_CONTAINER, Container, Stack
 
@@ -22,6 +23,7 @@ TOLD = (
     "stop_s",
     "stop_signal",
     "memory_max",
+    "dns_options",
     "made_with",
 )
 SHOWN_CHARACTERS = 60
@@ -78,6 +80,23 @@ def make_plan(stack: Stack, found: Mapping[str, Found], image_ids: Mapping[str, 
     )
 
 
+def refuse_foreign(stack: Stack, found: Mapping[str, Found]) -> None:
+    """Raises CvatdError "foreign" when a container of one of our names is somebody else's: it may hold their data."""
+    for name in (*stack.names, INIT_CONTAINER):
+        other = found.get(name)
+        if other is None or other.ours:
+            continue
+        if other.systemd_unit:
+            raise CvatdError(
+                "foreign", f"systemd runs {name} on this host ({other.systemd_unit}): systemctl starts and stops it."
+            )
+        raise CvatdError(
+            "foreign",
+            f"There is a container {name} that cvatd did not make (image {other.image}). "
+            f"Keep it by another name (podman rename {name} {name}-old) or remove it (podman rm {name}).",
+        )
+
+
 def _change(container: Container, found: Found | None, image_ids: Mapping[str, str | None]) -> Change:
     if found is None:
         return Change(container.name, "create", ["is not there"])
@@ -95,7 +114,7 @@ def _change(container: Container, found: Found | None, image_ids: Mapping[str, s
 def differences(spec: str | None, container: Container) -> list[str]:
     """In words, what Podman would be told otherwise than when the container was made."""
     if spec is None:
-        return ["was not made by cvatd"]
+        return ["was made by another version of cvatd"]
     try:
         old = json.loads(spec)
     except ValueError:

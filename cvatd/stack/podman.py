@@ -127,6 +127,11 @@ class Podman:
             raise CvatdError("podman", f"The network {name} cannot be made: {explain(error)}") from None
         return True
 
+    def interface(self, network: str) -> str | None:
+        """The bridge of this network on the host."""
+        response = self._call("get", f"/networks/{network}/json", {}, accept=(200, 404))
+        return response.json().get("network_interface") if response.status_code == 200 else None
+
     def has_network(self, name: str) -> bool:
         return self._call("get", f"/networks/{name}/exists", {}, accept=(204, 404)).status_code == 204
 
@@ -158,6 +163,7 @@ class Podman:
             "init": container.init,
             "ports": {f"{p.port}/tcp": (p.host, p.host_port) for p in container.publish},
             "stop_timeout": int(container.stop_s),
+            "dns_opt": container.dns_options,
             # Journald does not run everywhere, and logs must be readable on each host alike.
             "log_config": {"Type": "k8s-file", "Config": {"size": podman_gaps.LOG_BYTES}},
         }
@@ -179,13 +185,15 @@ class Podman:
             raise CvatdError("container", f"{container.name} cannot be made: {words}") from None
 
     def start(self, name: str) -> None:
-        """Raises CvatdError "container"; a port that is taken is named."""
+        """Also one that is paused. Raises CvatdError "container"."""
+        self._thaw(name)
         response = self._call("post", f"/containers/{name}/start", {}, accept=(204, 304, 404, 500))
         if response.status_code >= 400:
             raise CvatdError("container", f"{name} cannot be started: {_message(response)}")
 
     def stop(self, name: str, grace_s: float) -> None:
         """Ends at once for one that does not run or is not there."""
+        self._thaw(name)
         self._call(
             "post",
             f"/containers/{name}/stop",
@@ -193,6 +201,10 @@ class Podman:
             accept=(204, 304, 404),
             timeout_s=grace_s + CONNECT_TIMEOUT_S,
         )
+
+    def _thaw(self, name: str) -> None:
+        """A paused container can neither be started nor hear that it shall end; to any other this does nothing."""
+        self._call("post", f"/containers/{name}/unpause", {}, accept=(204, 404, 409, 500))
 
     def remove(self, name: str) -> None:
         """With its anonymous volumes; forced."""

@@ -56,10 +56,19 @@ def init_state(
     return InitState("done", "nothing to do")
 
 
-def lacking_workers(containers: list[Container], redis: RedisFacts) -> dict[str, str]:
-    """Queue -> what its workers lack; empty when each has the processes that were declared."""
+def lacking_workers(
+    containers: list[Container], redis: RedisFacts, running_s: Mapping[str, float] | None = None
+) -> dict[str, str]:
+    """Queue -> what its workers lack; empty when each has the processes that were declared.
+
+    `running_s` tells for how long each container runs: a worker that was last heard of before is one that was killed.
+    """
     lacking = {}
-    alive = [worker for worker in redis.workers if worker.silent_s < SILENT_WORKER_S]
+    alive = [
+        worker
+        for worker in redis.workers
+        if worker.silent_s < min(SILENT_WORKER_S, (running_s or {}).get(worker.hostname, SILENT_WORKER_S))
+    ]
     for container in containers:
         for queue in container.queues:
             count = sum(queue in worker.queues and worker.hostname == container.name for worker in alive)
@@ -95,5 +104,5 @@ def why_not_ready(stack: Stack, facts: Facts, init: InitState) -> list[str]:
     if facts.redis.fault:
         reasons.append(f"the queues cannot be asked: {facts.redis.fault}")
     else:
-        reasons += lacking_workers(stack.containers, facts.redis).values()
+        reasons += lacking_workers(stack.containers, facts.redis, facts.running_s()).values()
     return reasons

@@ -45,7 +45,7 @@ def render(settings: StackSettings, declared: StackFile | None = None) -> Stack:
     containers += [_extra(name, extra) for name, extra in settings.extra_containers.items()]
     if external:
         containers = [_without(container, DATABASE_CONTAINER) for container in containers]
-    containers = [_limited(container, settings) for container in containers]
+    containers = [_finished(container, settings, declared) for container in containers]
     _check_names(containers, settings)
     return Stack(
         version=release.version,
@@ -269,9 +269,10 @@ def _without(container: Container, need: str) -> Container:
     return container.model_copy(update={"needs": [name for name in container.needs if name != need]})
 
 
-def _limited(container: Container, settings: StackSettings) -> Container:
-    limit = settings.memory_max.get(container.name)
-    return container.model_copy(update={"memory_max": limit}) if limit else container
+def _finished(container: Container, settings: StackSettings, declared: StackFile) -> Container:
+    """With what every container has alike."""
+    limit = settings.memory_max.get(container.name, container.memory_max)
+    return container.model_copy(update={"memory_max": limit, "dns_options": declared.dns_options})
 
 
 def _check_names(containers: list[Container], settings: StackSettings) -> None:

@@ -3,21 +3,22 @@
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
-from cvatd.stack import facts, health, layout, lock, readiness, rotate, secret_files, wishes
+from cvatd.stack import bridge, facts, health, layout, lock, ports, readiness, rotate, secret_files, wishes
 from cvatd.stack.desired import check_data, desired
 from cvatd.stack.initialise import Initialised, Initialiser
 from cvatd.stack.layout import Ownership
 from cvatd.stack.limits import Parent
-from cvatd.stack.plan import Plan, make_plan
+from cvatd.stack.plan import Plan, make_plan, refuse_foreign
 from cvatd.stack.podman import Host, Podman
-from cvatd.stack.spec import INIT_CONTAINER, Container, Stack
+from cvatd.stack.spec import INIT_CONTAINER, Container, Stack, stack_file
+from cvatd.stack.together import begin, finish
 
 FIRST_LOOK_S = 0.1
 LONGEST_LOOK_S = 1.0
@@ -52,6 +53,12 @@ class Runner:
         self.podman = podman
         self.settings = settings
         self.host: Host = podman.host()
+        if self.host.rootless:
+            raise CvatdError(
+                "podman",
+                f"{podman.url} is a Podman without root. CVAT's folders and secrets belong to several users: run this "
+                "as root, with Podman's own service of the system.",
+            )
         self.parent = Parent(settings.slice, self.host)
         self.owner = Ownership(self.host.rootless)
 
@@ -79,11 +86,13 @@ class Runner:
         began = time.monotonic()
         check_data(self.settings, self.stack())
         with self.exclusive():
+            refuse_foreign(self.stack(), self.podman.containers())
             self.prepare()
             wishes.set_up(self.settings)
             rotate.settle_database(self, tell)
             stack = self.stack()  # once more: the marks of the secrets are known now
             plan = self.plan(stack)
+            ports.check(stack, plan)
             self._pull(plan, tell)
             self.podman.ensure_network(stack.network)
             for change in plan.changes:
@@ -104,8 +113,7 @@ class Runner:
         wishes.set_down(self.settings)
         stack = self.stack()
         for wave in _leaves_first([name for name, found in self.podman.containers().items() if found.ours], stack):
-            with ThreadPoolExecutor(len(wave)) as pool:
-                list(pool.map(lambda name: self._remove(name, _stop_s(stack, name), tell), wave))
+            finish([begin(self._remove, name, _stop_s(stack, name), tell) for name in wave])
         self.podman.remove_network(stack.network)
         self.parent.remove()
 
@@ -121,7 +129,7 @@ class Runner:
             self.podman.create(container, stack.network, self.parent.argument, folder)
         if found is None or not found.running:
             tell(container.name, "starting", "")
-            self.podman.start(container.name)
+            self.start(container.name)
         self.wait_healthy(container, tell, lambda: False)
 
     def restart(self, names: list[str], tell: Tell) -> None:
@@ -138,11 +146,16 @@ class Runner:
                     raise CvatdError("unknown", f"{name} is not there: `cvatd up` makes it.")
                 tell(name, "stopping", "")
                 self.podman.stop(name, container.stop_s)
-                self.podman.start(name)
+                self.start(name)
                 tell(name, "started", "")
             wishes.wanted(self.settings, names or stack.names)
             for name in names or stack.names:
                 self.wait_healthy(stack.container(name), tell, lambda: False)
+
+    def start(self, name: str) -> None:
+        """Also gives the network its lasting address, as soon as there is somebody in it."""
+        self.podman.start(name)
+        bridge.keep_address(self.podman.interface(stack_file().network))
 
     def wait_ready(self, stack: Stack, tell: Tell) -> None:
         """Raises CvatdError "not_ready" with all that is missing when the time is over."""
@@ -205,12 +218,7 @@ class Runner:
         return lock.exclusive(self.settings)
 
     def _pull(self, plan: Plan, tell: Tell) -> None:
-        if not plan.pull:
-            return
-        with ThreadPoolExecutor(len(plan.pull)) as pool:
-            pulls = [pool.submit(self._pull_one, image, tell) for image in plan.pull]
-            for pulled in pulls:
-                pulled.result()
+        finish([begin(self._pull_one, image, tell) for image in plan.pull])
 
     def _pull_one(self, image: str, tell: Tell) -> None:
         tell(image, "pulling", "")
@@ -236,44 +244,46 @@ class _Rising:
         self._stack = stack
         self._plan = plan
         self._tell = tell
-        self._failed = threading.Event()
+        self._over = threading.Event()
+        self._first: BaseException | None = None
         self._up: dict[str, Future[None]] = {}
 
     def run(self) -> Initialised:
-        with ThreadPoolExecutor(len(self._stack.containers) + 1) as pool:
-            for container in self._stack.containers:  # needs come first, so their futures exist
-                if not container.initialised:
-                    self._up[container.name] = pool.submit(self._guarded, self._bring, container)
-            init: Future[Initialised] = pool.submit(self._guarded, self._initialise)
-            for container in self._stack.containers:
-                if container.initialised:
-                    self._up[container.name] = pool.submit(self._guarded, self._bring_after, container, init)
-            parts: list[Future[Any]] = [*self._up.values(), init]
-            wait(parts, return_when=FIRST_EXCEPTION)
-            for part in parts:
-                error = part.exception()
-                if error is not None and not isinstance(error, Stopped):
-                    raise error
-            return init.result()
+        for container in self._stack.containers:  # needs come first, so their futures exist
+            if not container.initialised:
+                self._up[container.name] = begin(self._guarded, self._bring, container)
+        init: Future[Initialised] = begin(self._guarded, self._initialise)
+        for container in self._stack.containers:
+            if container.initialised:
+                self._up[container.name] = begin(self._guarded, self._bring_after, container, init)
+        try:
+            finish([*self._up.values(), init])
+        except BaseException as error:
+            raise (self._first or error) from None
+        finally:
+            self._over.set()  # whoever is still at work starts nothing more
+        return init.result()
 
     def _guarded(self, work: Callable[..., Work], *arguments: object) -> Work:
         """The first failure ends the waiting of all others."""
         try:
             return work(*arguments)
-        except BaseException:
-            self._failed.set()
+        except BaseException as error:
+            if not self._over.is_set():
+                self._first = error
+                self._over.set()
             raise
 
     def _bring(self, container: Container) -> None:
         for need in container.needs:
             self._up[need].result()
-        if self._failed.is_set():
+        if self._over.is_set():
             raise Stopped
         action = self._plan.action(container.name)
         if action == "keep":
             return  # what runs as it should is not asked again: readiness is asked at the end
         self._start(container, action)
-        self._runner.wait_healthy(container, self._tell, self._failed.is_set)
+        self._runner.wait_healthy(container, self._tell, self._over.is_set)
 
     def _bring_after(self, container: Container, init: Future[Initialised]) -> None:
         if self._plan.action(container.name) != "keep":
@@ -298,7 +308,7 @@ class _Rising:
         if action in {"create", "replace"}:
             folder = secret_files.folder(self._runner.settings)
             podman.create(container, self._stack.network, self._runner.parent.argument, folder)
-        podman.start(name)
+        self._runner.start(name)
 
 
 def _leaves_first(names: list[str], stack: Stack) -> list[list[str]]:

@@ -34,6 +34,8 @@ def ensure(settings: StackSettings, ownership: Ownership) -> list[str]:
     for name, owner in stack_file().secrets.items():
         file = path(settings, name)
         given = _given(settings, name)
+        if name == POSTGRES and given is None and not file.exists() and _has_database(settings):
+            propose(settings, name, ownership)  # lost: `up` gives the database this one, as in a change of it
         if not file.exists() or (name == POSTGRES and given is not None and file.read_text() != given):
             _write(file, given if given is not None else new_password(), owner, ownership)
             made.append(name)
@@ -89,6 +91,10 @@ def new_django_key() -> str:
     """One assignment and nothing else: newer releases parse this file and accept no more."""
     key = "".join(secrets.choice(LETTERS) for _ in range(DJANGO_KEY_LENGTH))
     return f"SECRET_KEY = '{key}'\n"
+
+
+def _has_database(settings: StackSettings) -> bool:
+    return (settings.data_dir / "postgres" / "PG_VERSION").exists()
 
 
 def _given(settings: StackSettings, name: str) -> str | None:

@@ -92,6 +92,7 @@ class StackFile(Model):
     containers: dict[str, Declared]
     worker: Declared
     workers: dict[str, list[str]]
+    dns_options: list[str] = Field(description="Of every container's resolver: the name server loses questions.")
 
 
 class Container(Model):
@@ -114,6 +115,7 @@ class Container(Model):
     memory_max: int | None = None
     queues: list[str] = Field(default=[], description="That this container's workers serve.")
     processes: int = 1
+    dns_options: list[str] = []
     made_with: dict[str, str] = Field(default={}, description="Marks of files that are read at the start only.")
 
 
