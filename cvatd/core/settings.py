@@ -94,6 +94,9 @@ class SuperuserSettings(Section):
     initial_password: Annotated[str, Field(pattern=r"^\S([^\n]*\S)?\Z")] | None = Field(
         default=None, description="Known to all who read the settings; a random one is made when not given."
     )
+    password_file: Path | None = Field(
+        default=None, description="Holds the password to make it with, readable by root alone; above initial_password."
+    )
 
 
 class LimitSettings(Section):
@@ -135,6 +138,9 @@ class ExtraContainer(Section):
 class StackSettings(Section):
     """CVAT's containers."""
 
+    manager: Literal["cvatd", "systemd"] = Field(
+        default="cvatd", description="Who starts and stops the containers; `systemd` where the host declares units."
+    )
     data_dir: Path = Path("/var/lib/cvat")
     version: Annotated[str, Field(pattern=r"^v?\d+\.\d+\.\d+\Z")] | None = Field(
         default=None, description="CVAT's release; that of images.server's tag, else the newest known."

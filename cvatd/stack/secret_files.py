@@ -100,13 +100,20 @@ def _has_database(settings: StackSettings) -> bool:
 def _given(settings: StackSettings, name: str) -> str | None:
     """What the settings say the secret is, if they do."""
     if name == SUPERUSER:
-        return settings.superuser.initial_password
-    if settings.database is None:
-        return None
+        file = settings.superuser.password_file
+        return _content(file, "superuser") if file else settings.superuser.initial_password
+    return _content(settings.database.password_file, "database") if settings.database else None
+
+
+def _content(file: Path, section: str) -> str:
+    """A secret from a file of the operator's. Raises CvatdError "secret"."""
     try:
-        return settings.database.password_file.read_text().strip()
-    except OSError as error:
-        raise CvatdError("secret", f"stack.database.password_file cannot be read: {error}") from None
+        text = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CvatdError("secret", f"stack.{section}.password_file cannot be read: {error}") from None
+    if not text:
+        raise CvatdError("secret", f"stack.{section}.password_file: {file} is empty.")
+    return text
 
 
 def proposed(name: str) -> str:

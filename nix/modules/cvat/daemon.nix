@@ -1,0 +1,57 @@
+# cvatd.service: watches CVAT's containers, explains what is wrong, and asks systemd to mend it.
+{ config, lib, ... }:
+let
+  cvat = config.services.cvat;
+  hardening = import ../../lib/hardening.nix;
+in
+{
+  config = lib.mkIf cvat.enable {
+    systemd.slices.cvatd = {
+      description = "cvatd";
+      sliceConfig.MemoryAccounting = true;
+    };
+
+    systemd.services.cvatd = {
+      description = "cvatd: watches CVAT";
+      wantedBy = [ "multi-user.target" ];
+      requires = [ "podman.socket" ];
+      after = [ "podman.socket" ];
+      environment.CVATD_CONFIG = "/etc/cvatd/settings.json";
+      path = [
+        config.systemd.package
+        config.virtualisation.podman.package
+      ];
+      restartTriggers = [ config.environment.etc."cvatd/settings.json".source ];
+      unitConfig.RequiresMountsFor = [ cvat.dataDir ];
+      startLimitIntervalSec = 300;
+      startLimitBurst = 20;
+      serviceConfig = hardening.common // {
+        Type = "exec";
+        ExecStart = "${lib.getExe' cvat.package "cvatd"} daemon";
+        Slice = "cvatd.slice";
+        Restart = "always";
+        RestartSec = "5s";
+        RuntimeDirectory = "cvatd";
+        RuntimeDirectoryMode = "0755"; # the socket itself says who may speak to it
+        ReadWritePaths = [ "-${cvat.dataDir}" ];
+        ProtectHome = hardening.protectHome [ cvat.dataDir ];
+        CapabilityBoundingSet = [
+          "CAP_CHOWN" # repairs owners of CVAT's folders
+          "CAP_DAC_OVERRIDE" # reads secrets of containers
+          "CAP_FOWNER"
+          "CAP_SYS_PTRACE" # reads which cgroup and namespace each process of a container is in
+        ];
+        PrivateDevices = true;
+        RestrictAddressFamilies = [
+          "AF_UNIX"
+          "AF_INET" # asks CVAT by its published port
+          "AF_INET6"
+        ];
+        SystemCallFilter = [
+          "@system-service"
+          "~@resources"
+        ];
+      };
+    };
+  };
+}

@@ -1,0 +1,211 @@
+# The units beside the containers' own: cvat.service and its target, network, secrets, init, the slice.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.services.cvat;
+  inherit (cfg.rendered) containers network;
+
+  podman = lib.getExe config.virtualisation.podman.package;
+  systemctl = lib.getExe' config.systemd.package "systemctl";
+  cvatd = lib.getExe' cfg.package "cvatd";
+  networkName = "podman-network-${network}";
+  hardening = import ../../lib/hardening.nix;
+  units = map (container: "podman-${container.name}.service") containers;
+
+  start = pkgs.writeShellScript "cvat-start" ''
+    ${systemctl} start cvat.target
+    failed=
+    for unit in ${toString units}; do
+      ${systemctl} is-active --quiet "$unit" || failed="$failed $unit"
+    done
+    if [ -n "$failed" ]; then
+      echo "These do not run:$failed. Why: journalctl --unit=<one of them> --lines=30" >&2
+      exit 1
+    fi
+  '';
+
+  stop = pkgs.writeShellScript "cvat-stop" ''
+    ${systemctl} stop cvat.target ${toString units}
+    ${systemctl} stop ${networkName}.service
+  '';
+
+  makeNetwork = pkgs.writeShellScript "cvat-network" ''
+    ${podman} network exists ${network} || exec ${podman} network create --label cvatd.stack=${network} ${network}
+  '';
+
+  removeNetwork = pkgs.writeShellScript "cvat-network-remove" ''
+    ${podman} network exists ${network} || exit 0
+    exec ${podman} network rm --force ${network}
+  '';
+
+  # Those that init needs: what the server does.
+  stores = map (need: "podman-${need}.service") (
+    lib.findFirst (container: container.name == "cvat-server") { needs = [ ]; } containers
+  ).needs;
+
+  # Goes to root by sudo: who may enter CVAT's container may do all in CVAT.
+  manage = pkgs.writeShellApplication {
+    name = "cvat-manage";
+    text = ''
+      if [ "$(id -u)" -ne 0 ]; then
+        exec /run/wrappers/bin/sudo -- "$0" "$@"
+      fi
+      exec ${cvatd} manage "$@"
+    '';
+  };
+
+  # Runs cvatd as root, through Podman's socket.
+  own = {
+    after = [ "podman.socket" ];
+    requires = [ "podman.socket" ];
+    restartIfChanged = false;
+    environment.CVATD_CONFIG = "/etc/cvatd/settings.json";
+    path = [
+      config.virtualisation.podman.package
+      config.systemd.package
+    ];
+    unitConfig.RequiresMountsFor = [ cfg.dataDir ];
+  };
+
+  # Root, for its files belong to the numbers of users inside of containers.
+  rootConfig = hardening.common // {
+    Type = "oneshot";
+    Slice = "cvatd.slice"; # CVAT's limits are CVAT's
+    CapabilityBoundingSet = [
+      "CAP_CHOWN" # folders and secrets are given to their containers
+      "CAP_DAC_OVERRIDE" # and written below folders that are others' already
+      "CAP_FOWNER"
+    ];
+    PrivateDevices = true;
+    ProtectProc = "invisible";
+    ProcSubset = "pid";
+    # Podman's and systemd's sockets; nothing beyond this host.
+    RestrictAddressFamilies = [ "AF_UNIX" ];
+    IPAddressDeny = "any";
+    SystemCallFilter = [
+      "@system-service"
+      "~@resources"
+    ];
+  };
+
+  paths = [ cfg.dataDir ] ++ builtins.filter (file: file != null) [
+    cfg.superuser.passwordFile
+    cfg.database.passwordFile
+  ];
+  # The data folder is made by the unit itself.
+  parent = builtins.dirOf (lib.removeSuffix "/" cfg.dataDir);
+in
+{
+  config = lib.mkIf cfg.enable {
+    networking.ports.cvat.enable = lib.mkDefault true;
+
+    services.cvatd.settings.stack = cfg.stack;
+
+    systemd.slices.cvat = {
+      description = "CVAT's containers";
+      sliceConfig = {
+        CPUAccounting = true;
+        MemoryAccounting = true;
+        TasksAccounting = true;
+        CPUQuota = cfg.resources.cpuQuota;
+        MemoryHigh = cfg.resources.memoryHigh;
+        MemoryMax = cfg.resources.memoryMax;
+      };
+    };
+
+    systemd.targets.cvat = {
+      description = "All of CVAT's containers";
+      partOf = [ "cvat.service" ];
+    };
+
+    systemd.services.cvat = {
+      description = "CVAT";
+      documentation = [ "https://docs.cvat.ai/" ];
+      wantedBy = lib.optional cfg.autoStart "multi-user.target";
+      # A change of one container restarts that container, and this one stays as it is.
+      restartIfChanged = false;
+      serviceConfig = {
+        Type = "oneshot";
+        RemainAfterExit = true;
+        # Started and stopped from inside, so that `systemctl start|stop cvat` ends when all containers have.
+        ExecStart = start;
+        ExecStop = stop;
+        TimeoutStartSec = "${toString (cfg.pullTimeout * 3 + cfg.readyTimeout)}s";
+        TimeoutStopSec = "300s";
+      };
+    };
+
+    systemd.services.${networkName} = {
+      description = "CVAT: the containers' network";
+      partOf = [ "cvat.service" ];
+      serviceConfig = {
+        Type = "oneshot";
+        RemainAfterExit = true;
+        ExecStart = makeNetwork;
+        ExecStop = removeNetwork;
+        TimeoutStartSec = "60s";
+      };
+    };
+
+    systemd.services.cvat-secrets = lib.mkMerge [
+      own
+      {
+        description = "CVAT: folders, secrets and the proxy's configuration";
+        serviceConfig = rootConfig // {
+          ExecStart = "${cvatd} prepare";
+          ReadWritePaths = [ "-${parent}" ];
+          ProtectHome = hardening.protectHome paths;
+          TimeoutStartSec = "60s";
+        };
+      }
+    ];
+
+    systemd.services.cvat-init = lib.mkMerge [
+      own
+      {
+        description = "CVAT: migrations and superuser";
+        after = [
+          "${networkName}.service"
+          "cvat-secrets.service"
+        ]
+        ++ stores;
+        requires = [
+          "${networkName}.service"
+          "cvat-secrets.service"
+        ];
+        wants = stores;
+        serviceConfig = rootConfig // {
+          ExecStart = "${cvatd} init";
+          ReadWritePaths = [ "-${cfg.dataDir}" ];
+          ProtectHome = hardening.protectHome paths;
+          # Migrations of a large database; `cvatd init` bounds itself.
+          TimeoutStartSec = "5h";
+        };
+      }
+    ];
+
+    # Containers ask the host's Podman for each other's names.
+    networking.firewall.interfaces.${if config.networking.nftables.enable then "podman*" else "podman+"} = {
+      allowedUDPPorts = [ 53 ];
+      allowedTCPPorts = [ 53 ];
+    };
+    networking.firewall.allowedTCPPorts = lib.optional cfg.openFirewall cfg.port;
+
+    services.ts-proxy = lib.mkIf cfg.tsProxy.enable {
+      hosts.cvat = {
+        address = "127.0.0.1:${toString cfg.port}";
+        enableTLS = lib.mkDefault true;
+        proxies = [ "cvat.service" ];
+      };
+    };
+
+    environment.systemPackages = [
+      cfg.package
+      manage
+    ];
+  };
+}

@@ -1,0 +1,9 @@
+# All that a host needs to import.
+{
+  imports = [
+    ./ports.nix
+    ./ts-proxy.nix
+    ./cvat
+    ./cvatd
+  ];
+}
