@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -31,6 +32,13 @@ driver = "overlay"
 graphroot = "{graphroot}"
 runroot = "{runroot}"
 """
+# No registry but one that a test may run itself.
+REGISTRIES_CONF = """\
+unqualified-search-registries = []
+[[registry]]
+location = "{registry}"
+insecure = true
+"""
 # conmon 2.1.6 writes its mark of an out-of-memory kill to its working folder; Podman 4.3 looks in the bundle (-b).
 CONMON = """\
 #!/bin/sh
@@ -51,6 +59,13 @@ def missing() -> str | None:
     return f"no {', '.join(absent)}" if absent else None
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 class PodmanHost:
     """`podman` on a store below the project, with its API at `url`."""
 
@@ -60,8 +75,10 @@ class PodmanHost:
         self.url = f"unix://{self.socket}"
         self.command = ["podman", "--tmpdir", str(RUN_DIR / "tmp")]
         self._service: subprocess.Popen[bytes] | None = None
+        self.registry = f"127.0.0.1:{free_port()}"
         self._configure()
         self.environment = os.environ | {
+            "CONTAINERS_REGISTRIES_CONF": str(self.dir / "registries.conf"),
             "CONTAINERS_CONF": str(self.dir / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(self.dir / "storage.conf"),
         }
@@ -75,6 +92,7 @@ class PodmanHost:
         (self.dir / "containers.conf").write_text(CONTAINERS_CONF.format(conmon=conmon))
         storage = STORAGE_CONF.format(graphroot=self.dir / "root", runroot=RUN_DIR / "run")
         (self.dir / "storage.conf").write_text(storage)
+        (self.dir / "registries.conf").write_text(REGISTRIES_CONF.format(registry=self.registry))
 
     def start(self) -> None:
         self.socket.unlink(missing_ok=True)

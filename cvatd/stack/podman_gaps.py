@@ -69,10 +69,10 @@ def _pull_once(api: APIClient, reference: str, say: Callable[[str], None], timeo
                     say(message["stream"].strip())
                 if time.monotonic() > deadline:
                     return f"not done within {timeout_s:.0f} s"
-    except requests.Timeout:
-        return f"the registry said nothing for {timeout_s:.0f} s"
     except (requests.RequestException, ValueError) as error:
-        return str(error)
+        # Podman answers at once and then waits for the registry: a silence in the middle has another class.
+        silent = isinstance(error, requests.Timeout) or "Read timed out" in str(error)
+        return f"the registry said nothing for {timeout_s:.0f} s" if silent else str(error)
     return ""
 
 

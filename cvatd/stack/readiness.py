@@ -89,6 +89,11 @@ def not_running(stack: Stack, found: Mapping[str, Found]) -> list[str]:
     return words
 
 
+def ended(stack: Stack, found: Mapping[str, Found]) -> list[str]:
+    """Containers that are declared, ran, and run no more."""
+    return [name for name in stack.names if name in found and found[name].state in {"exited", "stopped"}]
+
+
 def why_not_ready(stack: Stack, facts: Facts, init: InitState) -> list[str]:
     """Sentences; empty when CVAT is ready."""
     reasons = not_running(stack, facts.found)

@@ -23,6 +23,7 @@ from cvatd.stack.together import begin, finish
 FIRST_LOOK_S = 0.1
 LONGEST_LOOK_S = 1.0
 HEALTHY_TIMEOUT_S = 300.0
+ENDED_S = 3.0
 LAST_LINES = 15
 OTHERS_STOP_S = 10.0
 INIT = "init"
@@ -158,8 +159,12 @@ class Runner:
         bridge.keep_address(self.podman.interface(stack_file().network))
 
     def wait_ready(self, stack: Stack, tell: Tell) -> None:
-        """Raises CvatdError "not_ready" with all that is missing when the time is over."""
+        """Raises CvatdError "not_ready" with all that is missing when the time is over, "container" for one that ended.
+
+        One that ended is given a moment: the daemon may bring it back.
+        """
         deadline = time.monotonic() + self.settings.ready_timeout_s
+        ended: dict[str, float] = {}
         initialiser = self.initialiser(stack)
         pause_s, said = FIRST_LOOK_S, ""
         while True:
@@ -171,7 +176,12 @@ class Runner:
             if reasons[0] != said:
                 said = reasons[0]
                 tell(ALL, "waiting", said)
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            ended = {name: ended.get(name, now) for name in readiness.ended(stack, seen.found)}
+            for name, since in ended.items():
+                if now - since > ENDED_S:
+                    raise CvatdError("container", self.explain_end(name))
+            if now > deadline:
                 words = "\n  ".join(reasons)
                 raise CvatdError(
                     "not_ready", f"CVAT was not ready within {self.settings.ready_timeout_s:.0f} s:\n  {words}"

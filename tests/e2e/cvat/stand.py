@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from cvatd.core.settings import StackSettings
 from cvatd.stack.limits import CGROUPS
 from cvatd.stack.podman import Found, Podman
 from cvatd.stack.runner import Runner
-from tests.podman_host import ROOT, PodmanHost
+from tests.podman_host import ROOT, PodmanHost, free_port
 
 CVATD = Path(sys.executable).with_name("cvatd")
 SLICE = f"cvatdtests{zlib.crc32(str(ROOT).encode()):08x}"
@@ -118,13 +117,6 @@ class Stand:
         self.take_down()
         self.podman.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def clear(host: PodmanHost) -> None:
