@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import typer
 
-from cvatd.cli import config, deliveries, logs, reset, secrets, services, shell, stack, status, token, train
+from cvatd.cli import config, deliveries, doctor, logs, reset, secrets, services, shell, stack, status, token, train
 
 app = typer.Typer(
     name="cvatd",
@@ -34,6 +34,7 @@ STACK: tuple[Callable[..., None], ...] = (
     reset.reset,
     status.status,
     status.queues,
+    doctor.doctor,
 )
 for command in STACK:
     app.command(command.__name__)(command)

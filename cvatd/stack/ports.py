@@ -24,18 +24,18 @@ def check(stack: Stack, plan: Plan) -> None:
             fault = why_not(publish.host, port)
             if fault is None:
                 continue
-            holder = _holder(port)
-            if holder != f"the container {container.name}":
+            by = holder(port)
+            if by != f"the container {container.name}":
                 raise CvatdError(
                     "port",
                     f"{container.name} cannot have {publish.host}:{port}: {fault}"
-                    f"{f' by {holder}' if holder else ''}. Free it, or set stack.host and stack.port.",
+                    f"{f' by {by}' if by else ''}. Free it, or set stack.host and stack.port.",
                 )
 
 
 def why_not(host: str, port: int) -> str | None:
     """Why nobody can listen there now; None when one can. By trying: the kernel's tables do not tell of all."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+    with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -49,7 +49,7 @@ def why_not(host: str, port: int) -> str | None:
     return None
 
 
-def _holder(port: int) -> str:
+def holder(port: int) -> str:
     """In words; empty where this user may not see it."""
     inodes = {f"socket:[{inode}]" for table in TABLES for inode in listening(_read(Path("/proc/net") / table), port)}
     for process in Path("/proc").iterdir():

@@ -125,18 +125,24 @@ def queues(stack: Stack, redis: facts.RedisFacts) -> list[QueueStatus]:
 
 def initial_password_warning(settings: StackSettings, database: facts.DatabaseFacts) -> list[str]:
     """Where the settings told the first password, until somebody changes it in CVAT."""
-    if settings.superuser.initial_password is None:
+    if not initial_password_in_force(settings, versions.initial_superuser(settings), database):
         return []
-    made = versions.initial_superuser(settings)
     user = settings.superuser.username
-    if made.get("username") != user or database.superusers.get(user) != made.get("mark"):
-        return []
     return [f"The superuser {user!r} still has the initial password: `cvatd secrets rotate superuser` changes it."]
+
+
+def initial_password_in_force(settings: StackSettings, made: Mapping[str, str], database: facts.DatabaseFacts) -> bool:
+    """`made` is what was recorded when `init` made the superuser. Pure."""
+    user = settings.superuser.username
+    if settings.superuser.initial_password is None or made.get("username") != user:
+        return False
+    return database.superusers.get(user) == made.get("mark")
 
 
 def address(settings: StackSettings) -> str:
     """Where people find CVAT."""
-    return settings.public_url or settings.local_url
+    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104
+    return settings.public_url or f"http://{host}:{settings.port}"
 
 
 def disk(folder: Path) -> DiskStatus | None:
