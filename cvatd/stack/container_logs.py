@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from cvatd.core.errors import CvatdError
 from cvatd.stack.podman import Podman
@@ -26,6 +25,7 @@ LONGEST_LINE_BYTES = 256 << 10
 WAITING_LINES = 10_000
 QUIET_S = 10.0
 LOOK_S = 0.5
+FIRST_S = 0.4
 GIGA = 1_000_000_000
 
 
@@ -48,26 +48,31 @@ def last(podman: Podman, names: list[str], tail: int) -> list[Line]:
 
 
 def follow(podman: Podman, choose: Callable[[], list[str]], tail: int) -> Iterator[Line | None]:
-    """Lines as they come, without end; None whenever there is none for the moment. Threads end with the process.
+    """The last lines of each, then all as they come, without end; None whenever there is none for the moment.
 
-    `choose` names the containers; it is asked again and again, so that new ones are followed as they appear.
+    `choose` names the containers; it is asked again and again, so that new ones are followed as they appear, from
+    their first line. The threads that read end with the process.
     """
     lines: queue.Queue[Line] = queue.Queue(WAITING_LINES)
-    began_ns, present = time.time_ns(), choose()
-    first = last(podman, present, tail)
-    yield from first
-    # From where each is followed; one that appears later from its beginning.
-    seen = dict.fromkeys(present, began_ns) | {line.container: line.time_ns for line in first}
     followed: set[str] = set()
+    first = True
     next_look = 0.0
     while True:
         if time.monotonic() >= next_look:
             next_look = time.monotonic() + LOOK_S
-            with contextlib.suppress(CvatdError):  # Podman may be away for a moment
-                for name in set(choose()) - followed:
-                    followed.add(name)
-                    work = partial(_follow, podman, name, seen.get(name, 0), lines.put)
-                    threading.Thread(target=work, daemon=True).start()
+            try:
+                fresh = [name for name in choose() if name not in followed]
+            except CvatdError:
+                if first:
+                    raise
+                fresh = []  # Podman may be away for a moment
+            followed.update(fresh)
+            for name in fresh:
+                reader = _Reader(podman, name, tail if first else None, lines.put)
+                threading.Thread(target=reader.run, daemon=True).start()
+            if first:
+                first = False
+                yield from sorted(_burst(lines), key=lambda line: line.time_ns)
         try:
             yield lines.get(timeout=LOOK_S)
         except queue.Empty:
@@ -77,14 +82,66 @@ def follow(podman: Podman, choose: Callable[[], list[str]], tail: int) -> Iterat
                 yield None
 
 
-def _follow(podman: Podman, name: str, seen_ns: int, put: Callable[[Line], None]) -> None:
-    """Each end of a stream is taken for a pause: of the container, of Podman, or of its log alone."""
-    while True:
-        for line in read(podman, name, None, seen_ns, True):
-            if line.time_ns > seen_ns:
-                seen_ns = line.time_ns
-                put(line)
-        time.sleep(LOOK_S)
+def _burst(lines: queue.Queue[Line]) -> list[Line]:
+    """What comes at once in the beginning, to be put in order."""
+    found: list[Line] = []
+    deadline = time.monotonic() + FIRST_S
+    while (left := deadline - time.monotonic()) > 0 and len(found) < WAITING_LINES:
+        try:
+            found.append(lines.get(timeout=left))
+        except queue.Empty:
+            break
+    return found
+
+
+class _Reader:
+    """Follows one container over the ends of its streams: the container's, Podman's, or a silence.
+
+    Podman 4 tells times to the second only. So a stream is taken up again with the second of the last line, and as
+    many lines of that second are left out as were seen; another container of the same name begins a log of its own.
+    """
+
+    def __init__(self, podman: Podman, name: str, tail: int | None, put: Callable[[Line], None]) -> None:
+        self._podman = podman
+        self._name = name
+        self._tail = tail
+        self._put = put
+        self._id = ""
+        self._since_ns = 0
+        self._seen = 0  # lines at `_since_ns` or, before the first stream, after it
+
+    def run(self) -> None:
+        self._begin()
+        while True:
+            with contextlib.suppress(CvatdError):  # not there now, or Podman is away
+                self._stream()
+            time.sleep(LOOK_S)
+
+    def _begin(self) -> None:
+        """Where to follow from: a place in the log that what is written meanwhile does not move."""
+        if self._tail is None:
+            return
+        self._since_ns = time.time_ns()
+        with contextlib.suppress(CvatdError):
+            self._id = self._podman.inspect(self._name)["Id"]
+            shown = list(read(self._podman, self._name, self._tail, None, False))
+            if shown:
+                self._since_ns = shown[0].time_ns
+                before = list(read(self._podman, self._name, None, self._since_ns - 1, False))
+                self._seen = max(0, len(before) - len(shown))
+
+    def _stream(self) -> None:
+        current = self._podman.inspect(self._name)["Id"]
+        if current != self._id:
+            self._id, self._seen = current, 0
+        leave_out, since_ns = self._seen, self._since_ns
+        for line in read(self._podman, self._name, None, since_ns - 1 if since_ns else None, True):
+            if line.time_ns == since_ns and leave_out:
+                leave_out -= 1
+                continue
+            self._seen = self._seen + 1 if line.time_ns == self._since_ns else 1
+            self._since_ns = line.time_ns
+            self._put(line)
 
 
 def read(podman: Podman, name: str, tail: int | None, since_ns: int | None, follow_it: bool) -> Iterator[Line]:

@@ -93,13 +93,20 @@ def measure(folder: Path, deadline: float) -> Size:
 def _counts(podman: Podman, settings: StackSettings) -> dict[str, int]:
     if settings.database is not None:
         return {}
-    query = "SELECT " + ", ".join(f"(SELECT count(*) FROM {table})" for table in COUNTS.values())  # noqa: S608
-    argv = ["psql", "-XAtq", "-F", " ", "-U", "root", "-d", "cvat", "-c", query]
+    queries = [f"SELECT '{what}', count(*) FROM {table}" for what, table in COUNTS.items()]  # noqa: S608
+    argv = [
+        "psql",
+        "-XAtq",
+        "-F",
+        " ",
+        "-U",
+        "root",
+        "-d",
+        "cvat",
+        *(part for query in queries for part in ("-c", query)),
+    ]
     try:
         asked = podman.execute(DATABASE_CONTAINER, argv, timeout_s=COUNT_TIMEOUT_S)
     except CvatdError:
         return {}
-    numbers = asked.out.split()
-    if asked.status or len(numbers) != len(COUNTS):
-        return {}
-    return dict(zip(COUNTS, map(int, numbers), strict=True))
+    return {what: int(count) for what, count in map(str.split, asked.out.splitlines())}
