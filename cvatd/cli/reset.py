@@ -42,7 +42,9 @@ def loss_lines(losses: "Losses", settings: "StackSettings") -> list[str]:
 
     lines = [f"This sets {settings.data_dir} aside. CVAT will know nothing of what is in it now:"]
     if losses.counts:
-        lines.append("  " + ", ".join(f"{count} {what}" for what, count in losses.counts.items()))
+        lines.append(
+            "  " + ", ".join(f"{count} {what[:-1] if count == 1 else what}" for what, count in losses.counts.items())
+        )
     else:
         lines.append("  users, projects and tasks: unknown, since the database does not answer")
     for name, size in losses.folders.items():

@@ -1,6 +1,7 @@
 """What containers wrote, line by line with its time: the last lines of several in order, or all as they come.
 
-Podman frames each line; a line longer than conmon's buffer comes in parts. A stream of Podman ends when the container
+Podman frames each line; a line longer than conmon's 8 kB comes in parts, and of its last lines (`tail`) Podman 4.3
+itself leaves out all parts of such a line but the last. A stream of Podman ends when the container
 does, and may also stay silent for ever: so each is bounded, and taken up again after the last line that was seen.
 """
 

@@ -16,7 +16,7 @@ def test_what_is_lost_is_named() -> None:
     lost = Losses({"users": 3, "projects": 1, "tasks": 12}, {"data": Size(1_400_000_000), "logs": Size(5000, False)})
     lines = loss_lines(lost, StackSettings())
     assert "/var/lib/cvat" in lines[0]
-    assert "3 users, 1 projects, 12 tasks" in lines[1]
+    assert "3 users, 1 project, 12 tasks" in lines[1]
     assert lines[2].split() == ["data", "1.4", "GB"]
     assert "more than 5 kB" in lines[3]
 
