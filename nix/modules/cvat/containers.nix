@@ -39,7 +39,7 @@ let
       "--stop-timeout=${toString given.stop_s}"
     ]
     ++ map (alias: "--network-alias=${alias}") given.aliases
-    ++ map (option: "--dns-option=${option}") cfg.rendered.dnsOptions
+    ++ map (option: "--dns-option=${option}") given.dns_options
     ++ lib.optional given.init "--init"
     ++ lib.optional (given.stop_signal != null) "--stop-signal=${given.stop_signal}"
     ++ lib.optionals (given.memory_max != null) [

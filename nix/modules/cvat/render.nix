@@ -294,7 +294,7 @@ rec {
         processes = 1;
       };
 
-      limited = container: container // { memory_max = settings.memory_max.${container.name} or container.memory_max; };
+      limited = container: container // { inherit (file) dns_options; memory_max = settings.memory_max.${container.name} or container.memory_max; };
 
       workers = map workerContainer (if release.grammar == "one" then oneEach else shared);
       standing = lib.mapAttrsToList fillContainer (
@@ -305,7 +305,6 @@ rec {
       inherit (release) version;
       inherit release;
       network = file.network;
-      dnsOptions = file.dns_options or [ ];
       containers = inOrder (
         map limited (standing ++ workers ++ lib.mapAttrsToList extra settings.extra_containers)
       );
