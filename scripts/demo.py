@@ -26,8 +26,9 @@ from cvatd.core.errors import CvatdError
 from cvatd.training.shapes import draw_shapes
 
 ROOT = Path(__file__).resolve().parents[1]
-DEMO_DIR = ROOT / ".demo"
-TRAINER_PYTHON = ROOT / ".venv-trainer" / "bin" / "python"
+# Set where this lies in a folder that nobody may write to, such as the Nix store.
+DEMO_DIR = Path(os.environ.get("DEMO_DIR", ROOT / ".demo"))
+TRAINER_PYTHON = Path(os.environ.get("TRAINER_PYTHON", ROOT / ".venv-trainer" / "bin" / "python"))
 READY_TIMEOUT_S = 120
 CALLBACK_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 60
@@ -57,8 +58,11 @@ def main() -> None:
     receiver = Receiver(secrets.token_hex(8))
     say("starting cvatd dev (its own PostgreSQL and Redis, web, one trainer worker)")
     service = subprocess.Popen(
-        [sys.executable, "-m", "cvatd.cli.main", "dev", "--data-dir", str(DEMO_DIR / "data"), "--port", str(port)],
-        cwd=ROOT,
+        [
+            *(sys.executable, "-m", "cvatd.cli.main", "dev", "--data-dir", str(DEMO_DIR / "data")),
+            *("--port", str(port), "--trainer-python", str(TRAINER_PYTHON)),
+        ],
+        cwd=DEMO_DIR,
         stdout=(DEMO_DIR / "dev.log").open("w"),
         stderr=subprocess.STDOUT,
         start_new_session=True,  # Ctrl-C is for us: we end it

@@ -1,7 +1,7 @@
 # What tests/nix/test_agreement.py asks: for each of many declarations the settings that cvatd gets, and the containers
 # that NixOS starts.
 let
-  host = import ./host.nix;
+  host = import ./host.nix { };
   force = (import <nixpkgs/lib>).mkForce;
 
   ask =

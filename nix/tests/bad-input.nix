@@ -1,6 +1,6 @@
 # What tests/nix/test_bad_input.py asks: declarations that are refused, with the messages.
 let
-  host = import ./host.nix;
+  host = import ./host.nix { };
   lib = import <nixpkgs/lib>;
   force = lib.mkForce;
   cvat = declared: { services.cvat = declared // { enable = true; }; };

@@ -1,6 +1,6 @@
 # What tests/nix/test_ports.py asks: networking.ports on several hosts.
 let
-  host = import ./host.nix;
+  host = import ./host.nix { };
   ask =
     configuration:
     let

@@ -1,7 +1,11 @@
 # What tests/nix/test_units.py asks: the units of a host that declares everything, as text and as files.
+{
+  nixpkgs ? <nixpkgs>,
+  system ? builtins.currentSystem,
+}:
 let
-  lib = import <nixpkgs/lib>;
-  host = import ./host.nix;
+  lib = import (nixpkgs + "/lib");
+  host = import ./host.nix { inherit nixpkgs system; };
   isOurs = name: builtins.match "(podman-(network-)?)?(cvat|ts-proxy|cache).*" name != null;
 
   declared =

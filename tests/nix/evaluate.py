@@ -73,7 +73,7 @@ def _with(expression: str, arguments: dict[str, object]) -> str:
     named = "".join(
         f"{name} = builtins.fromJSON {nix_string(json.dumps(value))};\n" for name, value in arguments.items()
     )
-    return f"let root = {ROOT}; host = import {ROOT}/nix/tests/host.nix;\n{named}in {expression}"
+    return f"let root = {ROOT}; host = import {ROOT}/nix/tests/host.nix {{ }};\n{named}in {expression}"
 
 
 def nix_string(text: str) -> str:

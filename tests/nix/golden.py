@@ -34,7 +34,7 @@ def render(texts: dict[str, str]) -> str:
 
 
 def main() -> None:
-    texts = evaluate(f"(import {ROOT}/nix/tests/units.nix).texts")
+    texts = evaluate(f"(import {ROOT}/nix/tests/units.nix {{ }}).texts")
     GOLDEN.write_text(render(texts))
 
 

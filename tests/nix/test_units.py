@@ -33,7 +33,7 @@ MOST_EXPOSED = {
 @cache
 def host() -> dict[str, Any]:
     names = "texts wanted settings tmpfiles ident containers rendered serves"
-    found: dict[str, Any] = evaluate(f"let u = import {ROOT}/nix/tests/units.nix; in {{ inherit (u) {names}; }}")
+    found: dict[str, Any] = evaluate(f"let u = import {ROOT}/nix/tests/units.nix {{ }}; in {{ inherit (u) {names}; }}")
     return found
 
 
@@ -58,7 +58,7 @@ def container_units() -> list[str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The units as files, with every script that they name."""
-    built = realise(f"(import {ROOT}/nix/tests/units.nix).folder")
+    built = realise(f"(import {ROOT}/nix/tests/units.nix {{ }}).folder")
     units = tmp_path_factory.mktemp("units")
     for file in built.iterdir():
         shutil.copy(file, units / file.name)

@@ -1,0 +1,2 @@
+# For `nix-shell`; `nix develop` gives the same.
+import ./nix/shell.nix
