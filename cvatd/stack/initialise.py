@@ -26,6 +26,8 @@ from cvatd.stack.spec import INIT_CONTAINER, Container, Mount, Stack
 INIT_TIMEOUT_S = 4 * 3600.0
 STORES_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 30.0
+# Who began it reads how it ended before the next one takes its name.
+LOOK_S = 1.0
 LAST_LINES = 25
 POLL_S = 0.2
 SERVER = "cvat-server"
@@ -102,6 +104,7 @@ class Initialiser:
         while not self._started(MANAGE_SCRIPT, arguments, {}, secret_files.SUPERUSER):
             say(f"{INIT_CONTAINER} is at work already; waiting for it")
             self._podman.wait(INIT_CONTAINER, INIT_TIMEOUT_S)
+            time.sleep(LOOK_S)
             self._collect(say)
         shown, deadline, running = 0, time.monotonic() + INIT_TIMEOUT_S, True
         while running and time.monotonic() < deadline:
@@ -150,6 +153,7 @@ class Initialiser:
             status = self._podman.wait(INIT_CONTAINER, INIT_TIMEOUT_S)
             if attach:
                 break
+            time.sleep(LOOK_S)
         else:
             status = self._podman.wait(INIT_CONTAINER, INIT_TIMEOUT_S)
         if status:

@@ -122,7 +122,8 @@ def wait(api: APIClient, name: str, timeout_s: float) -> int:
         response = api.get(f"/containers/{name}/json", timeout=timeout_s)
         if response.status_code == 404:
             raise CvatdError("container", f"{name} was removed while it was waited for.")
-        state = response.json()["State"]
+        # While somebody removes it, Podman answers with a fault of its own for a moment.
+        state = response.json()["State"] if response.status_code == 200 else {"Status": "unknown"}
         if state["Status"] in {"exited", "stopped"}:
             return int(state["ExitCode"])
         if time.monotonic() > deadline:
