@@ -44,11 +44,15 @@ Show = Callable[[bool, str], None]
 
 @dataclass(frozen=True)
 class Initialised:
-    """What `init` did: `ran` is False when there was nothing to do."""
+    """What `init` did: `ran` is False when there was nothing to do.
+
+    `redis_emptied`: workers that ran before it are registered no more until they start again.
+    """
 
     ran: bool
     words: str
     superuser_made: bool = False
+    redis_emptied: bool = False
 
 
 class Initialiser:
@@ -87,7 +91,7 @@ class Initialiser:
         if after.state != "done":
             raise CvatdError("init", f"The init ended well and still: {after.words}.")
         made = versions.initial_superuser(self._settings) != before
-        return Initialised(True, state.words, superuser_made=made)
+        return Initialised(True, state.words, superuser_made=made, redis_emptied=state.redis_emptied)
 
     def set_password(self, secret: str, say: Say) -> None:
         """Give the superuser the password that stands in this file of the secrets' folder."""

@@ -19,10 +19,14 @@ Initialised = Literal["done", "unmigrated", "no_database", "unknown"]
 
 @dataclass(frozen=True)
 class InitState:
-    """Whether `init` has anything to do, in words."""
+    """Whether `init` has anything to do, in words.
+
+    `redis_emptied`: the database was initialised and Redis knows of nothing, so workers that run are not in it either.
+    """
 
     state: Initialised
     words: str
+    redis_emptied: bool = False
 
     @property
     def needed(self) -> bool:
@@ -50,7 +54,8 @@ def init_state(
     if redis.fault:
         return InitState("unknown", f"the queues cannot be asked: {redis.fault}")
     if redis.mark != image_id:
-        return InitState("unmigrated", "Redis does not remember this image's init (it was emptied, or is new)")
+        words = "Redis does not remember this image's init (it was emptied, or is new)"
+        return InitState("unmigrated", words, redis_emptied=not redis.mark)
     if superuser not in database.superusers:
         return InitState("unmigrated", f"there is no superuser {superuser!r}")
     return InitState("done", "nothing to do")

@@ -298,7 +298,11 @@ class _Rising:
     def _bring_after(self, container: Container, init: Future[Initialised]) -> None:
         if self._plan.action(container.name) != "keep":
             self._tell(container.name, "waiting", "for init")
-        init.result()
+        done = init.result()
+        if done.redis_emptied and container.queues and self._plan.action(container.name) == "keep":
+            self._tell(container.name, "restarting", "Redis was emptied")
+            self._runner.podman.stop(container.name, container.stop_s)
+            self._runner.start(container.name)
         self._bring(container)
 
     def _initialise(self) -> Initialised:
