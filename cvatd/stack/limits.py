@@ -5,8 +5,10 @@ is a slice; where Podman makes cgroups itself it is a plain folder that this mod
 """
 
 import contextlib
+import errno
 import os
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,9 @@ PERIOD_US = 100_000
 V1_CONTROLLERS = ("memory", "cpu", "cpuacct", "cpuset", "pids", "freezer", "blkio", "devices", "systemd", "unified")
 SYSTEMCTL_TIMEOUT_S = 20
 UNLIMITED_BYTES = 1 << 60
+SQUEEZE_S = 3.0
+POLL_S = 0.1
+PRESSED_PERCENT = 10.0
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,10 @@ class Parent:
         if not self._host.systemd:
             return f"/{self.name}"
         parts = self.name.split("-")
-        nested = "".join(f"/{'-'.join(parts[: n + 1])}.slice" for n in range(len(parts)))
-        return _user_prefix() + nested if self._host.rootless else nested
+        return "".join(f"/{'-'.join(parts[: n + 1])}.slice" for n in range(len(parts)))
 
     def ensure(self, limits: LimitSettings) -> None:
         """Make it and set its limits. Raises CvatdError "limits"."""
-        if self._host.rootless and not self._host.systemd:
-            return  # an ordinary user may not make cgroups without systemd's help
         try:
             if self._host.systemd:
                 self._set_slice(limits)
@@ -81,10 +83,10 @@ class Parent:
 
     def remove(self) -> None:
         """Only what `ensure` made by itself, and only when nothing runs in it."""
-        if self._host.systemd or self._host.rootless:
+        if self._host.systemd or any(_holds_processes(folder) for folder in self._folders()):
             return
         for folder in self._folders():
-            for below in (*sorted(folder.glob("**/"), reverse=True), folder):
+            for below in sorted(folder.glob("**/"), reverse=True):
                 with contextlib.suppress(OSError):
                     below.rmdir()
 
@@ -124,10 +126,9 @@ class Parent:
         ]
 
     def _set_slice(self, limits: LimitSettings) -> None:
-        scope = ["--user"] if self._host.rootless else []
         unit = f"{self.name}.slice"
         shown = subprocess.run(
-            ["systemctl", *scope, "show", "--property=FragmentPath", "--value", unit],
+            ["systemctl", "show", "--property=FragmentPath", "--value", unit],
             capture_output=True,
             text=True,
             check=True,
@@ -135,13 +136,15 @@ class Parent:
         )
         if shown.stdout.strip():
             return  # declared by the host's configuration, which is to be changed there
+        if self.v2:
+            _make_room(Path(f"{CGROUPS}{self.path}"), limits)
         properties = [
             f"MemoryHigh={limits.memory_high}",
             f"MemoryMax={limits.memory_max}",
             f"CPUQuota={limits.cpu_percent}%",
         ]
         subprocess.run(
-            ["systemctl", *scope, "set-property", "--runtime", unit, *properties],
+            ["systemctl", "set-property", "--runtime", unit, *properties],
             check=True,
             capture_output=True,
             timeout=SYSTEMCTL_TIMEOUT_S,
@@ -158,7 +161,13 @@ class Parent:
                 (cpuset / self.name / file).write_text((cpuset / file).read_text())
         memory = CGROUPS / "memory" / self.name
         _write_quietly(memory / "memory.use_hierarchy", "1")
-        _write_memory_v1(memory, limits.memory_max)
+        try:
+            _write_memory_v1(memory, limits.memory_max)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            used = int((memory / "memory.usage_in_bytes").read_text())
+            raise _too_much(used, limits.memory_max) from None
         (memory / "memory.soft_limit_in_bytes").write_text(str(limits.memory_high))
         cpu = CGROUPS / "cpu" / self.name
         (cpu / "cpu.cfs_period_us").write_text(str(PERIOD_US))
@@ -169,8 +178,9 @@ class Parent:
         folder.mkdir(exist_ok=True)
         for where in (CGROUPS, folder):
             (where / "cgroup.subtree_control").write_text("+memory +cpu +pids")
-        (folder / "memory.max").write_text(str(limits.memory_max))
+        _make_room(folder, limits)
         (folder / "memory.high").write_text(str(limits.memory_high))
+        (folder / "memory.max").write_text(str(limits.memory_max))
         (folder / "cpu.max").write_text(f"{limits.cpu_percent * PERIOD_US // 100} {PERIOD_US}")
 
     def _usage_v1(self) -> Usage:
@@ -220,6 +230,39 @@ def memory_cgroup(text: str) -> str:
     return unified
 
 
+def _make_room(folder: Path, limits: LimitSettings) -> None:
+    """The kernel kills at once when memory.max falls below what is used: squeeze first, then refuse.
+
+    Raises CvatdError "limits" with both numbers; the limits then are as they were.
+    """
+    current, high = folder / "memory.current", folder / "memory.high"
+    if not current.exists() or int(current.read_text()) <= limits.memory_max:
+        return
+    before, deadline = high.read_text(), time.monotonic() + SQUEEZE_S
+    high.write_text(str(limits.memory_high))
+    while (used := int(current.read_text())) > limits.memory_max:
+        if time.monotonic() > deadline:
+            high.write_text(before)
+            raise _too_much(used, limits.memory_max)
+        time.sleep(POLL_S)
+
+
+def _too_much(used: int, limit: int) -> CvatdError:
+    return CvatdError(
+        "limits",
+        f"The stack uses {used >> 20} MiB and stack.limits.memory_max is {limit >> 20} MiB: the kernel would kill "
+        "containers at once. Set it higher, or stop the stack first (cvatd down).",
+    )
+
+
+def _holds_processes(folder: Path) -> bool:
+    for file in folder.rglob("cgroup.procs"):
+        with contextlib.suppress(OSError):  # it went meanwhile
+            if file.read_text().strip():
+                return True
+    return False
+
+
 def _write_memory_v1(folder: Path, limit: int) -> None:
     """Memory and memory-with-swap may only be changed in the order that keeps the first below the second."""
     plain, swap = folder / "memory.limit_in_bytes", folder / "memory.memsw.limit_in_bytes"
@@ -251,9 +294,6 @@ def _limit(file: Path) -> int | None:
     return None if text == "max" else int(text)
 
 
-PRESSED_PERCENT = 10.0
-
-
 def _pressed(file: Path) -> bool:
     """Whether work stood still for want of memory for more than a tenth of the last minute."""
     try:
@@ -261,8 +301,3 @@ def _pressed(file: Path) -> bool:
     except OSError:
         return False
     return float(dict(part.split("=") for part in some.split()[1:])["avg60"]) > PRESSED_PERCENT
-
-
-def _user_prefix() -> str:
-    uid = os.geteuid()
-    return f"/user.slice/user-{uid}.slice/user@{uid}.service"
