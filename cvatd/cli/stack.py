@@ -198,9 +198,7 @@ def full_name(name: str, names: list[str]) -> str:
 
 def address(runner: "Runner") -> str:
     """Where people find CVAT."""
-    settings = runner.settings
-    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104
-    return settings.public_url or f"http://{host}:{settings.port}"
+    return runner.settings.public_url or runner.settings.local_url
 
 
 def _board(stack: "Stack", plan: "Plan") -> "Board":

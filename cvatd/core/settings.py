@@ -211,6 +211,14 @@ class StackSettings(Section):
             raise ValueError("NUMPROCS is what server_processes and the processes of workers say")
         return value
 
+    @property
+    def local_url(self) -> str:
+        """Where this host itself reaches the proxy, without a slash at its end."""
+        address = ipaddress.ip_address(self.host)
+        if address.is_unspecified:
+            address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
+        return f"http://{address if address.version == 4 else f'[{address}]'}:{self.port}"
+
 
 class Settings(BaseSettings):
     """Settings of every process of cvatd."""

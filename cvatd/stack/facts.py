@@ -229,7 +229,7 @@ def set_mark(podman: Podman, image_id: str) -> None:
 
 def http_facts(settings: StackSettings) -> HttpFacts:
     """Of CVAT's own health check and of its pages."""
-    base = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{settings.port}"  # noqa: S104
+    base = settings.local_url
     try:
         health = requests.get(base + HEALTH_PATH, timeout=HTTP_TIMEOUT_S)
         ui = requests.get(base + "/", timeout=HTTP_TIMEOUT_S, stream=True)

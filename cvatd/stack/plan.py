@@ -113,11 +113,11 @@ def _change(container: Container, found: Found | None, image_ids: Mapping[str, s
 
 def differences(spec: str | None, container: Container) -> list[str]:
     """In words, what Podman would be told otherwise than when the container was made."""
-    if spec is None:
-        return ["was made by another version of cvatd"]
     try:
-        old = json.loads(spec)
+        old = json.loads(spec or "null")
     except ValueError:
+        old = None
+    if not isinstance(old, dict):
         return ["was made by another version of cvatd"]
     new = json.loads(container.model_dump_json())
     reasons: list[str] = []

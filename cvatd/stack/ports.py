@@ -35,7 +35,7 @@ def check(stack: Stack, plan: Plan) -> None:
 
 def why_not(host: str, port: int) -> str | None:
     """Why nobody can listen there now; None when one can. By trying: the kernel's tables do not tell of all."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -141,8 +141,7 @@ def initial_password_in_force(settings: StackSettings, made: Mapping[str, str], 
 
 def address(settings: StackSettings) -> str:
     """Where people find CVAT."""
-    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104
-    return settings.public_url or f"http://{host}:{settings.port}"
+    return settings.public_url or settings.local_url
 
 
 def disk(folder: Path) -> DiskStatus | None:

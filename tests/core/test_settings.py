@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from cvatd.cli.main import app, exit_status
 from cvatd.core.errors import CvatdError
-from cvatd.core.settings import load_settings
+from cvatd.core.settings import StackSettings, load_settings
 
 
 @pytest.fixture
@@ -136,6 +136,20 @@ def test_the_stack_as_the_environment_sets_it(file: Path, monkeypatch: pytest.Mo
     stack = load_settings().stack
     assert (stack.port, stack.limits.cpu_percent, stack.images) == (2, 250, {"server": "cvat/server:v2.21.0"})
     assert (stack.public_url, stack.host) == ("https://cvat.example.org", "::1")
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8093"),
+        ("192.0.2.7", "http://192.0.2.7:8093"),
+        ("0.0.0.0", "http://127.0.0.1:8093"),
+        ("::1", "http://[::1]:8093"),
+        ("::", "http://[::1]:8093"),
+    ],
+)
+def test_where_this_host_reaches_the_stack(host: str, url: str) -> None:
+    assert StackSettings(host=host).local_url == url
 
 
 def test_a_secret_in_the_settings_is_not_shown_by_a_fault(file: Path) -> None:
