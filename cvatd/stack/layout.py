@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import subprocess
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -34,24 +33,11 @@ class Wrong:
 
 
 class Ownership:
-    """Hands files to the users inside of containers, whose numbers are shifted where Podman runs without root."""
-
-    def __init__(self, rootless: bool) -> None:
-        self._rootless = rootless
+    """Hands files to the users inside of containers: root's to do."""
 
     def give(self, path: Path, owner: Owner) -> None:
         path.chmod(owner.bits)
-        if not self._rootless:
-            os.chown(path, owner.uid, owner.gid)
-        elif (owner.uid, owner.gid) != (0, 0):
-            command = ["podman", "unshare", "chown", f"{owner.uid}:{owner.gid}", str(path)]
-            subprocess.run(command, check=True, timeout=30)
-
-    def host_ids(self, owner: Owner) -> tuple[int, int] | None:
-        """What `stat` shows on the host; None where that is the kernel's mapping to know."""
-        if not self._rootless:
-            return owner.uid, owner.gid
-        return (os.geteuid(), os.getegid()) if (owner.uid, owner.gid) == (0, 0) else None
+        os.chown(path, owner.uid, owner.gid)
 
 
 def folders(settings: StackSettings, declared: StackFile | None = None) -> dict[Path, Owner]:
@@ -94,7 +80,7 @@ def make_data_dir(settings: StackSettings) -> None:
         settings.data_dir.chmod(ROOT_ONLY)
 
 
-def wrong_owners(settings: StackSettings, ownership: Ownership) -> list[Wrong]:
+def wrong_owners(settings: StackSettings) -> list[Wrong]:
     """Folders that exist and are not the right user's."""
     wrong = []
     for path, owner in folders(settings).items():
@@ -102,10 +88,9 @@ def wrong_owners(settings: StackSettings, ownership: Ownership) -> list[Wrong]:
             status = path.stat()
         except FileNotFoundError:
             continue
-        ids = ownership.host_ids(owner)
         mode = status.st_mode & 0o7777
         # PostgreSQL itself refuses more than 0750; a wider mode elsewhere lets others read what is theirs.
-        if (ids and ids != (status.st_uid, status.st_gid)) or mode & ~owner.bits:
+        if (owner.uid, owner.gid) != (status.st_uid, status.st_gid) or mode & ~owner.bits:
             wrong.append(Wrong(path, owner, status.st_uid, status.st_gid, mode))
     return wrong
 

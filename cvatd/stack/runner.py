@@ -61,7 +61,7 @@ class Runner:
                 "as root, with Podman's own service of the system.",
             )
         self.parent = Parent(settings.slice, self.host)
-        self.owner = Ownership(self.host.rootless)
+        self.owner = Ownership()
 
     def stack(self) -> Stack:
         return desired(self.settings, self.parent)

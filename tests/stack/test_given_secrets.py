@@ -13,9 +13,6 @@ from cvatd.stack.spec import Owner
 class Kept(layout.Ownership):
     """Files stay whose they are: to give them away takes root."""
 
-    def __init__(self) -> None:
-        super().__init__(rootless=True)
-
     def give(self, path: Path, owner: Owner) -> None:
         path.chmod(owner.bits)
 

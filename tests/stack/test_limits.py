@@ -6,6 +6,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -230,10 +231,14 @@ def parent() -> Iterator[Parent]:
     try:
         yield made
     finally:
-        with contextlib.suppress(OSError):
-            for pid in (CGROUPS / "memory" / made.name / "cgroup.procs").read_text().split():
-                os.kill(int(pid), signal.SIGKILL)
-        made.remove()
+        deadline = time.monotonic() + TIMEOUT_S
+        while remaining(made) and time.monotonic() < deadline:
+            for file in (CGROUPS / "memory" / made.name).rglob("cgroup.procs"):
+                for pid in file.read_text().split():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
+            made.remove()
+            time.sleep(0.02)
 
 
 @contextlib.contextmanager

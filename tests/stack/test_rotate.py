@@ -45,7 +45,7 @@ def test_the_verifier_does_not_hold_the_password() -> None:
 @needs_root
 @pytest.mark.parametrize("name", [secret_files.POSTGRES, secret_files.SUPERUSER])
 def test_a_change_keeps_its_new_value_until_it_is_accepted(tmp_path: Path, name: str) -> None:
-    settings, owner = StackSettings(data_dir=tmp_path / "cvat"), Ownership(rootless=False)
+    settings, owner = StackSettings(data_dir=tmp_path / "cvat"), Ownership()
     layout.ensure(settings, owner)
     secret_files.ensure(settings, owner)
     old = secret_files.read(settings, name)

@@ -16,9 +16,8 @@ from cvatd.stack.doctor import inside, sizes
 from cvatd.stack.doctor.evidence import Details, Evidence, Files, Kernel, Unseen
 from cvatd.stack.doctor.mends import wide_secrets
 from cvatd.stack.facts import Facts
-from cvatd.stack.layout import Ownership
 from cvatd.stack.limits import Parent
-from cvatd.stack.podman import Found, Host, Podman
+from cvatd.stack.podman import Found, Podman
 from cvatd.stack.spec import INIT_CONTAINER, Stack, stack_file
 from cvatd.stack.status import disk
 
@@ -69,9 +68,8 @@ def look(podman: Podman, settings: StackSettings) -> Evidence:
     restarts = later.begin(lambda: daemon_restarts(settings))
     sizes_part = later.begin(lambda: sizes.look(settings))
     kernel = later.begin(look_kernel)
+    files = later.begin(lambda: look_files(settings))
     host_seen = host()
-    rootless = host_seen.rootless if isinstance(host_seen, Host) else os.geteuid() != 0
-    files = later.begin(lambda: look_files(settings, Ownership(rootless)))
     common = {
         "settings": settings,
         "wishes": wishes.read(settings),
@@ -146,7 +144,7 @@ def _judge(
     return readiness.init_state(seen.database, seen.redis, required, image_id, settings.superuser.username)
 
 
-def look_files(settings: StackSettings, owner: Ownership) -> Files:
+def look_files(settings: StackSettings) -> Files:
     """Owners, modes, secrets and versions below the data folder. Raises CvatdError where it may not be entered."""
     if settings.data_dir.exists() and not os.access(settings.data_dir, os.R_OK | os.X_OK):
         raise CvatdError("data_dir", f"{settings.data_dir} is for root alone: use sudo")
@@ -156,7 +154,7 @@ def look_files(settings: StackSettings, owner: Ownership) -> Files:
     version = versions.data_version(settings)
     return Files(
         missing=[path for path in layout.folders(settings) if settings.data_dir.exists() and not path.is_dir()],
-        wrong=layout.wrong_owners(settings, owner),
+        wrong=layout.wrong_owners(settings),
         wide=wide_secrets(settings.data_dir, paths),
         lost_secrets=[name for name in names if version is not None and not (folder / name).exists()],
         changing_secrets=[name for name in names if secret_files.is_changing(settings, name)],

@@ -20,7 +20,7 @@ def make_folders(runner: "Runner") -> None:
 
 def give_folders(runner: "Runner") -> None:
     """Each folder itself, not what lies in it: programs inside made that with their own numbers."""
-    for wrong in layout.wrong_owners(runner.settings, runner.owner):
+    for wrong in layout.wrong_owners(runner.settings):
         runner.owner.give(wrong.path, wrong.owner)
 
 

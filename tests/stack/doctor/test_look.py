@@ -24,15 +24,15 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other 
 def settings(tmp_path: Path) -> StackSettings:
     """An initialised data folder with which all is well."""
     made = StackSettings(data_dir=tmp_path / "cvat")
-    layout.ensure(made, Ownership(rootless=False))
-    secret_files.ensure(made, Ownership(rootless=False))
+    layout.ensure(made, Ownership())
+    secret_files.ensure(made, Ownership())
     versions.record_version(made, "2.80.0")
     return made
 
 
 @needs_root
 def test_files_that_are_right(settings: StackSettings) -> None:
-    seen = look_files(settings, Ownership(rootless=False))
+    seen = look_files(settings)
     assert (seen.missing, seen.wrong, seen.wide, seen.lost_secrets, seen.changing_secrets) == ([], [], {}, [], [])
     assert seen.data_version == "2.80.0"
     assert seen.postgres_major is None
@@ -48,9 +48,9 @@ def test_files_that_are_wrong(settings: StackSettings) -> None:
     os.chown(data / "keys", 0, 0)
     (data / "secrets").chmod(0o755)
     secret_files.path(settings, secret_files.SUPERUSER).unlink()
-    secret_files.propose(settings, secret_files.POSTGRES, Ownership(rootless=False))
+    secret_files.propose(settings, secret_files.POSTGRES, Ownership())
     (data / "postgres" / "PG_VERSION").write_text("13\n")
-    seen = look_files(settings, Ownership(rootless=False))
+    seen = look_files(settings)
     assert seen.missing == [data / "logs"]
     assert {wrong.path for wrong in seen.wrong} >= {data / "data", data / "keys"}
     assert seen.wide == {data / "secrets": 0o755}
@@ -60,7 +60,7 @@ def test_files_that_are_wrong(settings: StackSettings) -> None:
 
 
 def test_before_the_first_up_nothing_is_missing(tmp_path: Path) -> None:
-    seen = look_files(StackSettings(data_dir=tmp_path / "cvat"), Ownership(rootless=True))
+    seen = look_files(StackSettings(data_dir=tmp_path / "cvat"))
     assert (seen.missing, seen.lost_secrets, seen.disk) == ([], [], None)
 
 
