@@ -209,7 +209,7 @@ def _server(release: releases.Release) -> Layer:
     layer.folder("/tmp", mode=0o1777)
     layer.folder("/tmp/supervisord", 1000, 1000)
     layer.folder(home, 1000, 1000)
-    for name in ("manage.py", "common.sh", "wait_for_deps.sh", "nginx.conf"):
+    for name in ("manage.py", "steps.py", "common.sh", "wait_for_deps.sh", "nginx.conf"):
         layer.text(f"{home}/{name}", (source / name).read_text(), 0o755, 1000, 1000)
     entry = (source / f"entrypoint-{release.grammar}.sh").read_text()
     layer.text(f"{home}/backend_entrypoint.sh", entry, 0o755, 1000, 1000)

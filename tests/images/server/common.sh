@@ -26,16 +26,16 @@ fail() {
 
 cmd_init() {
     wait_for_database
-    python3 manage.py migrate
     wait_for_redis_inmem
-    python3 manage.py migrateredis
-    python3 manage.py syncperiodicjobs
+    python3 steps.py migrate + migrateredis + syncperiodicjobs
 }
 
+# $1 is supervisord's configuration; what comes after is done before all checks.
 run_common() {
+    local config=$1
+    shift
     wait_for_database
-    until python3 manage.py migrate --check; do sleep 10; done
     wait_for_redis_inmem
-    until python3 manage.py migrateredis --check; do sleep 10; done
-    exec python3 -m supervisor.supervisord -c "$1"
+    until python3 steps.py "$@" migrate --check + migrateredis --check; do sleep 10; done
+    exec python3 -m supervisor.supervisord -c "$config"
 }

@@ -13,7 +13,7 @@ cmd_run() {
         server)
             [ $# = 0 ] || fail "run server: unexpected arguments: $*"
             export CVAT_POSTGRES_APPLICATION_NAME=cvat:server
-            python3 manage.py collectstatic --no-input --verbosity 0
+            run_common supervisord/server.conf collectstatic --no-input --verbosity=0 +
             ;;
         worker)
             [ $# -gt 0 ] || fail "run worker: expected at least 1 queue name"
