@@ -9,6 +9,8 @@ let
     root = ../..;
     fileset = lib.fileset.unions [
       ../../cvatd
+      ../../scripts/completions
+      ../../scripts/cvat-manage
       ../../pyproject.toml
       ../../README.md
       ../../LICENSE

@@ -47,17 +47,6 @@ let
     lib.findFirst (container: container.name == "cvat-server") { needs = [ ]; } containers
   ).needs;
 
-  # Goes to root by sudo: who may enter CVAT's container may do all in CVAT.
-  manage = pkgs.writeShellApplication {
-    name = "cvat-manage";
-    text = ''
-      if [ "$(id -u)" -ne 0 ]; then
-        exec /run/wrappers/bin/sudo -- "$0" "$@"
-      fi
-      exec ${cvatd} manage "$@"
-    '';
-  };
-
   # Runs cvatd as root, through Podman's socket.
   own = {
     after = [ "podman.socket" ];
@@ -203,9 +192,7 @@ in
       };
     };
 
-    environment.systemPackages = [
-      cfg.package
-      manage
-    ];
+    # With cvat-manage, which goes to root by sudo: who may enter CVAT's container may do all in CVAT.
+    environment.systemPackages = [ cfg.package ];
   };
 }
