@@ -22,10 +22,12 @@ def reset(
     from cvatd.cli.board import Board, watch
     from cvatd.cli.stack import open_runner
     from cvatd.stack import reset
+    from cvatd.stack.plan import refuse_foreign
 
     with open_runner() as runner:
         settings = runner.settings
         reset.check(settings)
+        refuse_foreign(runner.stack(), runner.podman.containers())
         shown = sys.stderr if json_ else sys.stdout
         print(*loss_lines(reset.losses(runner.podman, settings), settings), sep="\n", file=shown, flush=True)
         confirm(yes, settings.data_dir)

@@ -15,6 +15,11 @@ DONE = {
     "django": "CVAT has a new key: all sessions of people have ended, they sign in again.",
     "superuser": "The superuser has a new password: `cvatd password` prints it.",
 }
+# Where systemd runs the containers.
+CHANGED = {
+    "database": "The database has a new password; what uses it has the old one until it is restarted.",
+    "django": "CVAT has a new key, and uses it once it is restarted.",
+}
 
 
 def password(json_: bool = typer.Option(False, "--json", help="JSON instead of words.")) -> None:
@@ -52,8 +57,9 @@ def rotate(
     left = f"Interrupted. `cvatd secrets rotate {what}` finishes it."
     with open_runner() as runner:
         shown = sys.stderr if json_ else sys.stdout
-        watch(Board([]), lambda tell: works[what](runner, tell), lambda _: left, shown)
-    output.emit({"rotated": what}, json_, DONE[what])
+        units = watch(Board([]), lambda tell: works[what](runner, tell), lambda _: left, shown)
+    words = f"{CHANGED[what]} Now: systemctl restart {' '.join(units)}" if units else DONE[what]
+    output.emit({"rotated": what, "restart": units}, json_, words)
 
 
 def _state(settings: "StackSettings") -> tuple[str, str]:

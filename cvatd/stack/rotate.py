@@ -7,11 +7,14 @@ import hashlib
 import hmac
 import os
 import subprocess
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cvatd.core.errors import CvatdError
 from cvatd.stack import command_line, secret_files
+from cvatd.stack.plan import refuse_foreign
 from cvatd.stack.render import DATABASE_CONTAINER
+from cvatd.stack.spec import Container
 
 if TYPE_CHECKING:
     from cvatd.stack.runner import Runner, Tell
@@ -22,8 +25,11 @@ ROLE = "root"
 PSQL = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", ROLE, "-d", "cvat"]
 
 
-def database(runner: "Runner", tell: "Tell") -> None:
-    """A new password of CVAT's PostgreSQL, and new containers for all that use it. Raises CvatdError."""
+def database(runner: "Runner", tell: "Tell") -> list[str]:
+    """A new password of CVAT's PostgreSQL, and new containers for all that use it. Raises CvatdError.
+
+    Returns the units that are to be restarted for it, where systemd runs the containers.
+    """
     if runner.settings.database is not None:
         raise CvatdError(
             "usage",
@@ -31,9 +37,14 @@ def database(runner: "Runner", tell: "Tell") -> None:
             f"{runner.settings.database.password_file}, and `cvatd up`.",
         )
     command_line.require_running(runner.podman, DATABASE_CONTAINER)
+    units = _units(runner, lambda container: secret_files.POSTGRES in container.secrets)
     with runner.exclusive():
         secret_files.propose(runner.settings, secret_files.POSTGRES, runner.owner)
-    runner.up(tell)
+        if units is not None:
+            settle_database(runner, tell)
+    if units is None:
+        runner.up(tell)
+    return units or []
 
 
 def settle_database(runner: "Runner", tell: "Tell") -> None:
@@ -49,16 +60,19 @@ def settle_database(runner: "Runner", tell: "Tell") -> None:
     tell(DATABASE_CONTAINER, "changed", "its password")
 
 
-def django(runner: "Runner", tell: "Tell") -> None:
-    """A new key: ends all sessions of people. Containers that run are made anew with it."""
+def django(runner: "Runner", tell: "Tell") -> list[str]:
+    """A new key: ends all sessions of people. Containers that run are made anew with it; returns as `database`."""
+    keys = str(secret_files.django_key_file(runner.settings).parent)
+    units = _units(runner, lambda container: any(mount.source == keys for mount in container.mounts))
     with runner.exclusive():
         secret_files.replace_django_key(runner.settings, runner.owner)
-    if any(found.ours and found.running for found in runner.podman.containers().values()):
+    if units is None and any(found.ours and found.running for found in runner.podman.containers().values()):
         runner.up(tell)
+    return units or []
 
 
-def superuser(runner: "Runner", tell: "Tell") -> None:
-    """A new password of the superuser that `init` made. Raises CvatdError."""
+def superuser(runner: "Runner", tell: "Tell") -> list[str]:
+    """A new password of the superuser that `init` made; nothing has to be restarted for it. Raises CvatdError."""
     command_line.require_running(runner.podman, "cvat-redis")
     with runner.exclusive():
         initialiser = runner.initialiser(runner.stack())
@@ -68,6 +82,21 @@ def superuser(runner: "Runner", tell: "Tell") -> None:
         initialiser.set_password(proposed, lambda words: tell("init", "working", words))
         secret_files.accept(runner.settings, secret_files.SUPERUSER)
     tell("init", "done", "the password is changed")
+    return []
+
+
+def _units(runner: "Runner", uses: Callable[[Container], bool]) -> list[str] | None:
+    """Where systemd runs the containers, its units of those that use a secret; None where cvatd does.
+
+    Raises CvatdError "foreign" where somebody else does.
+    """
+    stack, found = runner.stack(), runner.podman.containers()
+    units = {name: found[name].systemd_unit for name in stack.names if name in found}
+    if not any(units.values()):
+        refuse_foreign(stack, found)
+        return None
+    readers = [container.name for container in stack.containers if uses(container)]
+    return [unit for name in readers if name != DATABASE_CONTAINER and (unit := units.get(name))]
 
 
 def _set_role_password(url: str, password: str) -> None:

@@ -70,10 +70,12 @@ class Runner:
         return Initialiser(self.podman, self.settings, stack, self.parent, self.owner)
 
     def plan(self, stack: Stack | None = None) -> Plan:
-        """What `up` would do."""
+        """What `up` would do. Raises CvatdError "foreign" where somebody else runs the containers."""
         stack = stack or self.stack()
+        found = self.podman.containers()
+        refuse_foreign(stack, found)
         image_ids = {image: self.podman.image_id(image) for image in {c.image for c in stack.containers}}
-        return make_plan(stack, self.podman.containers(), image_ids, self.podman.has_network(stack.network))
+        return make_plan(stack, found, image_ids, self.podman.has_network(stack.network))
 
     def prepare(self) -> list[str]:
         """Folders, secrets and limits: all that containers need on the host. Returns what was made now."""
@@ -110,10 +112,11 @@ class Runner:
             self.take_down(tell)
 
     def take_down(self, tell: Tell) -> None:
-        """As `down`, for those who hold the lock."""
+        """As `down`, for those who hold the lock. Raises CvatdError "foreign" where somebody else runs them."""
+        stack, containers = self.stack(), self.podman.containers()
+        refuse_foreign(stack, containers)
         wishes.set_down(self.settings)
-        stack = self.stack()
-        for wave in _leaves_first([name for name, found in self.podman.containers().items() if found.ours], stack):
+        for wave in _leaves_first([name for name, found in containers.items() if found.ours], stack):
             finish([begin(self._remove, name, _stop_s(stack, name), tell) for name in wave])
         self.podman.remove_network(stack.network)
         self.parent.remove()
@@ -141,6 +144,7 @@ class Runner:
                 raise CvatdError("unknown", f"There is no container {name!r}. There are: {', '.join(stack.names)}.")
         with self.exclusive():
             found = self.podman.containers()
+            refuse_foreign(stack, found)
             for name in names or stack.names:
                 container = stack.container(name)
                 if name not in found:

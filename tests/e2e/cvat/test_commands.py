@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cvatd.stack import secret_files
 from tests.e2e.cvat.stand import CVATD, Stand
 from tests.e2e.cvat.terminal import Terminal
 
@@ -82,6 +83,32 @@ def test_prepare_makes_files_and_no_container(stand: Stand) -> None:
     assert (stand.data_dir / "secrets" / "postgres-password").stat().st_mode & 0o777 == 0o400
     assert json.loads(stand.cvatd("prepare", "--json").stdout)["made"] == []
     assert stand.ids() == {}
+
+
+def test_what_systemd_runs_is_left_to_systemd(stand: Stand) -> None:
+    """As on NixOS, whose units make containers of the same names: none of them and no data may be touched."""
+    stand.cvatd("prepare")
+    label = "PODMAN_SYSTEMD_UNIT=podman-cvat-server.service"
+    mount = f"{stand.data_dir}/secrets/postgres-password:/run/secrets/postgres-password:ro"
+    common = ["--network", "none", "--cgroup-parent", f"/{stand.settings.slice}", "--label"]
+    images = {container.name: container.image for container in stand.runner().stack().containers}
+    environment = ["-e", "POSTGRES_USER=root", "-e", "POSTGRES_DB=cvat"]
+    environment += ["-e", "POSTGRES_PASSWORD_FILE=/run/secrets/postgres-password", "-v", mount]
+    database = [*common, "PODMAN_SYSTEMD_UNIT=podman-cvat-db.service", *environment, images["cvat-db"]]
+    stand.host.run("run", "--detach", "--name", "cvat-db", *database)
+    stand.host.run("create", "--name", "cvat-server", *common, label, images["cvat-server"])
+    before = stand.ids()
+    for command in (["up"], ["plan"], ["down"], ["restart", "server"], ["reset", "--yes", str(stand.data_dir)]):
+        refused = stand.cvatd(*command, check=False)
+        assert refused.returncode == 1, command
+        assert "systemctl starts and stops it" in refused.stderr
+    old = secret_files.read(stand.settings, secret_files.POSTGRES)
+    result = json.loads(stand.cvatd("secrets", "rotate", "database", "--json").stdout)
+    assert result["restart"] == ["podman-cvat-server.service"]
+    assert secret_files.read(stand.settings, secret_files.POSTGRES) != old
+    assert not secret_files.is_changing(stand.settings, secret_files.POSTGRES)
+    assert stand.ids() == before
+    assert stand.data_dir.is_dir()
 
 
 def test_a_life_interrupted_and_begun_anew(stand: Stand) -> None:
