@@ -71,6 +71,7 @@ class Runner:
 
     def plan(self, stack: Stack | None = None) -> Plan:
         """What `up` would do. Raises CvatdError "foreign" where somebody else runs the containers."""
+        self._refuse_systemd()
         stack = stack or self.stack()
         found = self.podman.containers()
         refuse_foreign(stack, found)
@@ -87,6 +88,7 @@ class Runner:
     def up(self, tell: Tell, wait_ready: bool = True) -> Result:
         """Pull, make, start, initialise, and wait until CVAT is ready. Raises CvatdError with the reason."""
         began = time.monotonic()
+        self._refuse_systemd()
         check_data(self.settings, self.stack())
         with self.exclusive():
             refuse_foreign(self.stack(), self.podman.containers())
@@ -108,6 +110,7 @@ class Runner:
 
     def down(self, tell: Tell) -> None:
         """Stop and remove all containers, those that need others first; data stay."""
+        self._refuse_systemd()
         with self.exclusive():
             self.take_down(tell)
 
@@ -120,6 +123,14 @@ class Runner:
             finish([begin(self._remove, name, _stop_s(stack, name), tell) for name in wave])
         self.podman.remove_network(stack.network)
         self.parent.remove()
+
+    def _refuse_systemd(self) -> None:
+        """Also while nothing runs: containers made here would stand in the way of the units."""
+        if self.settings.manager == "systemd":
+            raise CvatdError(
+                "foreign",
+                "systemd runs CVAT's containers on this host (stack.manager): systemctl starts and stops cvat.service.",
+            )
 
     def bring_alone(self, container: Container, tell: Tell) -> None:
         """One container up and well, before all others; for those who hold the lock."""
@@ -138,6 +149,7 @@ class Runner:
 
     def restart(self, names: list[str], tell: Tell) -> None:
         """Stop and start these containers, or all; raises CvatdError "unknown" for a name that the stack has not."""
+        self._refuse_systemd()
         stack = self.stack()
         for name in names:
             if name not in stack.names:

@@ -87,6 +87,12 @@ def test_prepare_makes_files_and_no_container(stand: Stand) -> None:
 
 def test_what_systemd_runs_is_left_to_systemd(stand: Stand) -> None:
     """As on NixOS, whose units make containers of the same names: none of them and no data may be touched."""
+    stand.configure(manager="systemd")
+    for command in (["up"], ["plan"], ["down"], ["restart"]):
+        refused = stand.cvatd(*command, check=False)
+        assert refused.returncode == 1, command
+        assert "systemctl starts and stops cvat.service" in refused.stderr
+    stand.configure()
     stand.cvatd("prepare")
     label = "PODMAN_SYSTEMD_UNIT=podman-cvat-server.service"
     mount = f"{stand.data_dir}/secrets/postgres-password:/run/secrets/postgres-password:ro"
