@@ -57,13 +57,13 @@ def test_one_change_makes_one_container_anew_and_is_said_first(standing: Stand) 
 
 def test_restart_of_one_restarts_that_one(standing: Stand) -> None:
     before = standing.containers()
-    standing.cvatd("restart", "opa")
+    standing.cvatd("restart", "ui")
     after = standing.containers()
     assert {name: found.id for name, found in before.items()} == {name: found.id for name, found in after.items()}
-    assert {n for n in before if before[n].started_at != after[n].started_at} == {"cvat-opa"}
-    wrong = standing.cvatd("restart", "oppa", check=False)
+    assert {n for n in before if before[n].started_at != after[n].started_at} == {"cvat-ui"}
+    wrong = standing.cvatd("restart", "uj", check=False)
     assert wrong.returncode == 1
-    assert "There is no container 'oppa'" in wrong.stderr
+    assert "There is no container 'uj'" in wrong.stderr
 
 
 def test_without_a_stack_the_words_say_what_starts_it(stand: Stand) -> None:
