@@ -3,6 +3,7 @@
 What podman-py lacks or does otherwise than its name says is in `podman_gaps`, one function each with the reason.
 """
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -214,15 +215,18 @@ class Podman:
 
     def execute(self, name: str, argv: list[str], timeout_s: float = 30.0) -> ExecResult:
         """Run a command inside. Raises CvatdError "exec" when it does not end in time or the container is not up."""
-        return podman_gaps.execute(self._api, name, argv, timeout_s)
+        with self._answering():
+            return podman_gaps.execute(self._api, name, argv, timeout_s)
 
     def wait(self, name: str, timeout_s: float) -> int:
         """The exit status of a container once it has ended. Raises CvatdError "timeout"."""
-        return podman_gaps.wait(self._api, name, timeout_s)
+        with self._answering():
+            return podman_gaps.wait(self._api, name, timeout_s)
 
     def logs(self, name: str, tail: int) -> str:
         """The last lines, both streams, in order."""
-        return podman_gaps.logs(self._api, name, tail)
+        with self._answering():
+            return podman_gaps.logs(self._api, name, tail)
 
     def log_stream(self, name: str, params: dict[str, str], quiet_s: float) -> Iterator[bytes]:
         """Frames of its log with times; ends with the container's end or a silence of `quiet_s`."""
@@ -230,11 +234,20 @@ class Podman:
 
     def log_lines(self, name: str) -> list[tuple[bool, str]]:
         """All lines so far, each with whether it went to standard error."""
-        return podman_gaps.log_lines(self._api, name)
+        with self._answering():
+            return podman_gaps.log_lines(self._api, name)
 
     def events(self) -> Iterator[dict[str, Any]]:
         """As they happen, without end: for a thread of their own. Ends when Podman goes away."""
         yield from podman_gaps.events(self._api)
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        """A service that goes away in the midst is told of in words."""
+        try:
+            yield
+        except requests.RequestException as error:
+            raise CvatdError("podman", explain_unreachable(self.url, error)) from None
 
     def _get(self, path: str, params: dict[str, Any]) -> Any:
         return self._call("get", path, params).json()
@@ -247,10 +260,8 @@ class Podman:
         accept: tuple[int, ...] = (200,),
         timeout_s: float | None = None,
     ) -> requests.Response:
-        try:
+        with self._answering():
             response: requests.Response = getattr(self._api, method)(path, params=params, timeout=timeout_s)
-        except requests.RequestException as error:
-            raise CvatdError("podman", explain_unreachable(self.url, error)) from None
         if response.status_code not in accept:
             raise CvatdError("podman", f"Podman refused {method} {path}: {_message(response)}")
         return response

@@ -14,6 +14,7 @@ from cvatd.core.errors import CvatdError
 
 LOG_BYTES = 20 << 20
 POLL_S = 0.05
+ANSWER_TIMEOUT_S = 60.0
 EXEC_OUTPUT_BYTES = 16 << 20
 FRAME = struct.Struct(">BxxxL")
 STDERR = 2
@@ -85,6 +86,7 @@ def execute(api: APIClient, name: str, argv: list[str], timeout_s: float) -> Exe
     if created.status_code != 201:
         raise CvatdError("exec", f"{name} does not take commands: {created.json().get('message', created.text)}")
     session = created.json()["Id"]
+    deadline = time.monotonic() + timeout_s
     try:
         started = api.post(
             f"/exec/{session}/start", data=json.dumps({"Detach": False, "Tty": False}), stream=True, timeout=timeout_s
@@ -92,18 +94,24 @@ def execute(api: APIClient, name: str, argv: list[str], timeout_s: float) -> Exe
         with _raw(started) as response:
             if response.status_code != 200:
                 raise CvatdError("exec", f"{argv[0]} in {name} cannot be started: {response.text.strip()}")
-            out, err = _demultiplex(response, time.monotonic() + timeout_s)
+            out, err = _demultiplex(response, deadline)
     except requests.RequestException:
+        if time.monotonic() < deadline:
+            raise  # Podman itself went away
         raise CvatdError("exec", f"{argv[0]} in {name} did not end within {timeout_s:.0f} s.") from None
-    ended = api.get(f"/exec/{session}/json", timeout=timeout_s).json()
-    return ExecResult(int(ended["ExitCode"]), out, err)
+    ended = api.get(f"/exec/{session}/json", timeout=timeout_s)
+    if ended.status_code != 200:  # Podman forgets it exit_command_delay seconds after its end
+        raise CvatdError("exec", f"How {argv[0]} in {name} ended was asked too late: {ended.text.strip()}")
+    return ExecResult(int(ended.json()["ExitCode"]), out, err)
 
 
 def _demultiplex(response: requests.Response, deadline: float) -> tuple[str, str]:
     buffer = bytearray()
     for chunk in response.iter_content(chunk_size=None):
         buffer += chunk
-        if len(buffer) > EXEC_OUTPUT_BYTES or time.monotonic() > deadline:
+        if len(buffer) > EXEC_OUTPUT_BYTES:
+            raise CvatdError("exec", f"A command said more than {EXEC_OUTPUT_BYTES >> 20} MB.")
+        if time.monotonic() > deadline:
             raise requests.Timeout
     streams = (bytearray(), bytearray())
     position = 0
@@ -119,7 +127,7 @@ def wait(api: APIClient, name: str, timeout_s: float) -> int:
     """Podman's own wait hangs for ever when a clean-up failed and the state stays `stopped`; this looks."""
     deadline = time.monotonic() + timeout_s
     while True:
-        response = api.get(f"/containers/{name}/json", timeout=timeout_s)
+        response = api.get(f"/containers/{name}/json", timeout=min(timeout_s, ANSWER_TIMEOUT_S))
         if response.status_code == 404:
             raise CvatdError("container", f"{name} was removed while it was waited for.")
         # While somebody removes it, Podman answers with a fault of its own for a moment.
