@@ -30,7 +30,8 @@ check: .venv/.ready
 	@.venv/bin/mypy
 	@.venv/bin/mypy --strict scripts/cvat-manage
 
-bench: .venv/.ready .venv-trainer/.ready
+bench: .venv/.ready .venv-trainer/.ready .cache/images/site/.ready .cache/compose/.ready
+	@sh scripts/install-containers.sh
 	@.venv/bin/python -m benchmarks
 
 .venv/.uv:
@@ -66,9 +67,15 @@ bench: .venv/.ready .venv-trainer/.ready
 	@$(INSTALL) --python .venv/bin/python --target .cache/images/site -r requirements/images.txt
 	@touch $@
 
+.cache/compose/.ready: .venv/.uv requirements/compose.txt
+	@test -x .cache/compose/bin/python || $(UV) venv --quiet --python $(PYTHON) .cache/compose
+	@$(INSTALL) --python .cache/compose/bin/python -r requirements/compose.txt
+	@touch $@
+
 lock: .venv/.uv
 	$(LOCK) pyproject.toml --extra embedded -o requirements/daemon.txt
 	$(LOCK) pyproject.toml --extra embedded --extra test -c requirements/daemon.txt -o requirements/test.txt
+	echo podman-compose | $(LOCK) - -o requirements/compose.txt
 	printf $(IMAGES_NEEDS) | $(LOCK) - -c requirements/daemon.txt -o requirements/images.txt
 	printf 'ultralytics>=8.3.217\n'$(TRAINER_NEEDS) | $(LOCK) - --override requirements/trainer-overrides.txt -o requirements/trainer.txt
 	printf 'ultralytics==8.3.217\n'$(TRAINER_NEEDS) | $(LOCK) - --override requirements/trainer-overrides.txt -o requirements/trainer-8.3.217.txt

@@ -1,4 +1,4 @@
-"""`make bench`: what the service costs, beside a bare Ultralytics script in the same run.
+"""`make bench`: what the service costs beside a bare Ultralytics script, and CVAT's stack beside podman-compose.
 
 Ratios hold when the machine's speed drifts, for both are run in turn; absolute figures are of this machine.
 """
@@ -22,6 +22,7 @@ from typing import Any
 
 import httpx
 
+from benchmarks import stack
 from cvatd.training.runner import trainer_environment
 from cvatd.training.shapes import draw_shapes
 
@@ -62,7 +63,8 @@ def main() -> None:
         finally:
             service.send_signal(signal.SIGINT)
             service.wait(60)
-        report(rows)
+    rows += stack.rows()
+    report(rows)
 
 
 Row = tuple[str, str, str]
