@@ -5,7 +5,21 @@ from collections.abc import Callable
 
 import typer
 
-from cvatd.cli import config, deliveries, doctor, logs, reset, secrets, services, shell, stack, status, token, train
+from cvatd.cli import (
+    config,
+    daemon,
+    deliveries,
+    doctor,
+    logs,
+    reset,
+    secrets,
+    services,
+    shell,
+    stack,
+    status,
+    token,
+    train,
+)
 
 app = typer.Typer(
     name="cvatd",
@@ -20,6 +34,7 @@ app.command("dev")(services.dev)
 app.command("web")(services.web)
 app.command("worker")(services.worker)
 app.command("migrate")(services.migrate)
+app.command("daemon")(daemon.daemon)
 STACK: tuple[Callable[..., None], ...] = (
     stack.up,
     stack.down,

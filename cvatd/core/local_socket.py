@@ -1,5 +1,6 @@
 """Asks the daemon on this host over its Unix socket. Small, since every command that asks pays for its import."""
 
+import contextlib
 import http.client
 import io
 import json
@@ -43,7 +44,7 @@ def explain(socket_file: Path, error: Exception, timeout_s: float) -> str:
         return f"The daemon does not run: there is no socket at {socket_file}. {START_WORDS}"
     if isinstance(error, ConnectionRefusedError):
         return f"The daemon at {socket_file} has ended. {START_WORDS}"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError | BlockingIOError):
         return f"The daemon at {socket_file} did not answer within {timeout_s:g} s. Look at its log, and try again."
     return f"What answers at {socket_file} is not the daemon ({error or type(error).__name__}). Is stack.socket right?"
 
@@ -69,13 +70,17 @@ def _exchange(address: str, request: bytes, timeout_s: float) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
         connection.connect(address)
-        connection.sendall(request)
+        with contextlib.suppress(BrokenPipeError):  # it may answer that it is too busy to listen
+            connection.sendall(request)
         while True:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 raise TimeoutError
             connection.settimeout(left_s)
-            chunk = connection.recv(CHUNK_BYTES)
+            try:
+                chunk = connection.recv(CHUNK_BYTES)
+            except ConnectionResetError:
+                chunk = b""  # so ends an answer to a request that was not read
             if not chunk:
                 return bytes(received)
             received += chunk

@@ -22,7 +22,7 @@ from cvatd.core.errors import CvatdError
 
 DEV_FILE = Path(".cvatd/settings.json")
 SYSTEM_FILE = Path("/etc/cvatd/settings.json")
-SOCKET_PATH_BYTES = 107  # the kernel's bound on the name of a Unix socket
+SOCKET_PATH_BYTES = 100  # the kernel takes 107, and the daemon makes it under a longer name first
 
 Bytes = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]

@@ -6,7 +6,7 @@ What podman-py lacks or does otherwise than its name says is in `podman_gaps`, o
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -237,9 +237,12 @@ class Podman:
         with self._answering():
             return podman_gaps.log_lines(self._api, name)
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """As they happen, without end: for a thread of their own. Ends when Podman goes away."""
-        yield from podman_gaps.events(self._api)
+    def events(self, since: float, actions: Sequence[str], silent_s: float) -> Iterator[dict[str, Any]]:
+        """The containers' events from `since` (Unix seconds) on, as they happen: for a thread of their own.
+
+        Ends when Podman goes away, and after `silent_s` without any.
+        """
+        yield from podman_gaps.events(self._api, since, actions, silent_s)
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 import json
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,10 +174,21 @@ def log_stream(api: APIClient, name: str, params: dict[str, str], quiet_s: float
         return
 
 
-def events(api: APIClient) -> Iterator[dict[str, Any]]:
-    """`client.events` is a function that never returns and takes no bound; this one's end is Podman's end."""
-    answer = api.get("/events", params={"stream": "true"}, stream=True, timeout=None)
-    with _raw(answer) as response:
-        for line in response.iter_lines(chunk_size=1):
-            if line:
-                yield json.loads(line)
+def events(api: APIClient, since: float, actions: Sequence[str], silent_s: float) -> Iterator[dict[str, Any]]:
+    """`client.events` is a function that never returns and takes no bound; this one ends with Podman and in silence.
+
+    Podman takes whole seconds alone for `since`.
+    """
+    params = {
+        "stream": "true",
+        "since": str(int(since)),
+        "filters": json.dumps({"type": ["container"], "event": list(actions)}),
+    }
+    try:
+        answer = api.get("/events", params=params, stream=True, timeout=silent_s)
+        with _raw(answer) as response:
+            for line in response.iter_lines(chunk_size=1):
+                if line:
+                    yield json.loads(line)
+    except (requests.RequestException, ValueError):
+        return

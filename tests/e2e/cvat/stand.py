@@ -59,10 +59,13 @@ class Stand:
 
     def configure(self, **stack_settings: Any) -> None:
         """Write the settings file anew: the standard ones and these."""
-        values = STANDARD | {"data_dir": str(self.data_dir), "port": self.port} | stack_settings
+        values = STANDARD | self._own_settings() | stack_settings
         self.settings = StackSettings.model_validate(values)
         content = {"data_dir": str(self.folder / "own"), "stack": values}
         self.config.write_text(json.dumps(content, indent=2))
+
+    def _own_settings(self) -> dict[str, Any]:
+        return {"data_dir": str(self.data_dir), "port": self.port, "socket": str(self.folder / "daemon.sock")}
 
     def runner(self) -> Runner:
         return Runner(self.podman, self.settings)
