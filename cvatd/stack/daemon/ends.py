@@ -8,7 +8,7 @@ codes say nothing: 137 is a stop that ran out of patience, a want of memory, and
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-BEGINS = frozenset({"start", "restart"})
+BEGINS = frozenset({"create", "start", "restart"})
 TOLD = ("create", "start", "restart", "kill", "stop", "died", "cleanup", "remove", "pause", "unpause")
 # `podman kill` may send any signal: it ended the container only if that died soon after.
 KILL_TO_DEATH_S = 60.0

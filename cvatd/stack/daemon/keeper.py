@@ -36,6 +36,7 @@ from cvatd.stack.spec import Container, stack_file
 from cvatd.stack.status_model import Status
 
 LOCK_FILE = ".daemon.lock"
+UNIT = "podman-{}.service"  # as NixOS names them
 PODMAN_TIMEOUT_S = 30.0
 FRESH_S = 1.0
 MOST_SPANS = 50
@@ -84,7 +85,8 @@ class Keeper:
         self._hands = Hands(self._acted)
         self._memory = memory.read(settings)
         self._notices: dict[str, list[Notice]] = {}
-        self._own: list[Span] = self._memory.lost(time.time())
+        # What was before the last command is settled by it.
+        self._own: list[Span] = [Span(0.0, look.last_taken(settings.data_dir)[0]), *self._memory.lost(time.time())]
         self._done: deque[Span] = deque()  # by the thread of the hands
         self._turned_at = time.time()
         self._was_held = False
@@ -173,6 +175,8 @@ class Keeper:
         found = self._found
         self._notices = {name: ends.forget_old(kept) for name, kept in self._notices.items()}
         units = {name: unit for name, unit in self._memory.units.items() if name not in found}
+        if self._settings.manager == "systemd":
+            units |= {name: UNIT.format(name) for name in self._containers}
         units |= {name: unit for name in self._containers if name in found and (unit := found[name].systemd_unit)}
         if units != self._memory.units:
             self._memory = replace(self._memory, units=units)
