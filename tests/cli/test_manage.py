@@ -284,6 +284,7 @@ def test_a_list_is_kept_for_its_image_and_for_a_day(tmp_path: Path) -> None:
     assert script.read_list(folder, "image1") == ["migrate", "shell"]
     assert script.read_list(folder, "image2") == []
     # A user who may not ask which image runs takes the one that is there.
+    (Path(folder) / ".half").write_text("half")
     assert script.read_list(folder, "") == ["migrate", "shell"]
     old = time.time() - script.LIST_AGE_S - 1
     os.utime(Path(folder) / "image1", (old, old))
