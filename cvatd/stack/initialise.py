@@ -151,11 +151,12 @@ class Initialiser:
         attach: bool = False,
         secret: str = secret_files.SUPERUSER,
     ) -> None:
-        """Raises CvatdError "init" when it fails. `attach`: one that is at work already will do, and is waited for."""
+        """Raises CvatdError "init" when it fails. `attach`: one that does the same already will do as well."""
         while not self._started(script, arguments, environment, secret):
+            same = attach and self._at_work(script)
             say(f"{INIT_CONTAINER} is at work already; waiting for it")
             status = self._podman.wait(INIT_CONTAINER, INIT_TIMEOUT_S)
-            if attach:
+            if same:
                 break
             time.sleep(LOOK_S)
         else:
@@ -163,6 +164,11 @@ class Initialiser:
         if status:
             lines = self._podman.logs(INIT_CONTAINER, LAST_LINES).strip()
             raise CvatdError("init", f"The init ended with status {status}. Its last lines:\n{lines}")
+
+    def _at_work(self, script: str) -> bool:
+        """Whether what runs now is this one, and not a command of `manage`, whose end says nothing of an init."""
+        found = self._podman.containers().get(INIT_CONTAINER)
+        return found is not None and found.spec is not None and script in json.loads(found.spec)["command"]
 
     def _started(self, script: str, arguments: list[str], environment: dict[str, str], secret: str) -> bool:
         """False when one is at work already."""

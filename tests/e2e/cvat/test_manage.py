@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from cvatd.stack import facts
 from tests.e2e.cvat.stand import Stand
 from tests.podman_host import ROOT
 
@@ -426,6 +427,20 @@ def test_lines_of_a_migration_come_while_it_works(standing: Stand) -> None:
     assert standing.containers()["cvat-init"].running
     process.communicate(timeout=BOUND_S)
     assert process.returncode == 0
+
+
+def test_an_init_that_waits_for_a_command_does_its_own_work_then(standing: Stand) -> None:
+    """How the command ended says nothing of the init."""
+    code = f"import time; print({READY!r}, flush=True); time.sleep(2); raise SystemExit(4)"
+    process = standing.start("manage", "--", *SHELL, code)
+    assert process.stdout is not None
+    read_until(process.stdout.fileno(), READY.encode())
+    assert standing.podman.execute("cvat-redis", ["redis-cli", "DEL", facts.MARK_KEY]).status == 0
+    done = standing.cvatd("init")
+    assert "at work already" in done.stderr
+    assert "is initialised" in done.stdout
+    process.communicate(timeout=BOUND_S)
+    assert process.returncode == 4
 
 
 # Completion
