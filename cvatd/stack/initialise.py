@@ -30,6 +30,7 @@ END_TIMEOUT_S = 30.0
 LOOK_S = 1.0
 LAST_LINES = 25
 POLL_S = 0.2
+ENDED = ("exited", "stopped")
 SERVER = "cvat-server"
 ANSWER = "answer.json"
 # The image's own steps first (migrate, Redis's migrations, periodic jobs), then ours.
@@ -177,6 +178,7 @@ class Initialiser:
             if running is not None and running.running:
                 return False
             self._podman.remove(INIT_CONTAINER)
+            self._answer.unlink(missing_ok=True)  # of one that was removed with its answer not taken up
             container = self._one_shot(script, arguments, environment, secret)
             secrets_dir = secret_files.folder(self._settings)
             self._podman.create(container, self._stack.network, self._parent.argument, secrets_dir)
@@ -206,7 +208,7 @@ class Initialiser:
     def _collect(self, say: Say) -> None:
         """Take up the answer of an init that ended, whoever began it. May be done twice or be killed in between."""
         ended = self._podman.containers().get(INIT_CONTAINER)
-        if ended is None or ended.running or ended.state == "created" or not self._answer.exists():
+        if ended is None or ended.state not in ENDED or ended.exit_code or not self._answer.exists():
             return
         with self._exclusive():
             answer = _read(self._answer)

@@ -115,9 +115,15 @@ class Runner:
             self.take_down(tell)
 
     def take_down(self, tell: Tell) -> None:
-        """As `down`, for those who hold the lock. Raises CvatdError "foreign" where somebody else runs them."""
+        """As `down`, for those who hold the lock.
+
+        Raises CvatdError "foreign" where somebody else runs them, "busy" during an init; nothing is done then.
+        """
         stack, containers = self.stack(), self.podman.containers()
         refuse_foreign(stack, containers)
+        init = containers.get(INIT_CONTAINER)
+        if init is not None and init.running:
+            raise CvatdError("busy", f"{INIT_CONTAINER} is migrating the database. Wait for its end and try again.")
         wishes.set_down(self.settings)
         for wave in _leaves_first([name for name, found in containers.items() if found.ours], stack):
             finish([begin(self._remove, name, _stop_s(stack, name), tell) for name in wave])
@@ -254,8 +260,6 @@ class Runner:
         tell(image, "pulled", "")
 
     def _remove(self, name: str, stop_s: float, tell: Tell) -> None:
-        if name == INIT_CONTAINER and (c := self.podman.containers().get(name)) is not None and c.running:
-            raise CvatdError("busy", f"{INIT_CONTAINER} is migrating the database. Wait for its end and try again.")
         tell(name, "stopping", "")
         self.podman.stop(name, stop_s)
         self.podman.remove(name)

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.e2e.cvat.stand import Stand
+from cvatd.stack import versions
+from cvatd.stack.spec import STACK_LABEL
+from tests.e2e.cvat.stand import NETWORK, SLICE, Stand
 from tests.e2e.cvat.test_images import password
 
 pytestmark = pytest.mark.e2e
@@ -56,6 +58,26 @@ def test_no_database_an_empty_one_and_one_that_is_done_are_told_apart(stand: Sta
     status, answer = init(stand)
     assert (status, answer["ran"]) == (0, False)
     assert "Nothing to do" in stand.cvatd("init").stdout
+
+    # An answer that the last container, which failed, did not give: of an image before this one.
+    image_id = stand.podman.image_id(stand.runner().stack().container("cvat-server").image) or ""
+    required = versions.migrations_of(stand.settings, image_id)
+    assert stand.cvatd("manage", "--", "nonsense", check=False).returncode == 1
+    stale = {"required": ["engine.0001_initial"], "superuser": {"username": "admin", "made": True, "mark": "stale"}}
+    (stand.data_dir / "state" / "init" / "answer.json").write_text(json.dumps(stale))
+    assert init(stand) == (0, answer)
+    assert versions.migrations_of(stand.settings, image_id) == required
+    assert versions.initial_superuser(stand.settings)["mark"] != "stale"
+
+    # A migration that is under way is not killed, nor its database taken from under it.
+    server = stand.runner().stack().container("cvat-server").image
+    stand.host.run("rm", "cvat-init")
+    long = ["--network=none", f"--cgroup-parent=/{SLICE}", "--label", f"{STACK_LABEL}={NETWORK}", server, "bash", "-c"]
+    stand.host.run("run", "--detach", "--name=cvat-init", *long, "sleep 100")
+    down = stand.cvatd("down", check=False)
+    assert down.returncode == 3
+    assert "migrating" in down.stderr
+    assert {name for name, found in stand.containers().items() if found.running} == {*STORES, "cvat-init"}
 
 
 def test_two_at_once_migrate_once_and_the_superuser_logs_in(stand: Stand) -> None:
