@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FRAMES_PER_S = 8
+LOOK_S = 1.0
 INTERRUPTED = 130
 PULLING = "pulling"
 # States that end a row's work, and how they are drawn. A word always stands beside the colour.
@@ -73,6 +74,13 @@ class Board:
         row.ended = now if state in GOOD | BAD else None
         return True
 
+    def amend(self, name: str, state: str, detail: str) -> None:
+        """Another detail for a row that is still in this state."""
+        with self._lock:
+            row = self.rows.get(name)
+            if row is not None and row.state == state:
+                row.detail = plain_line(detail)
+
     def snapshot(self) -> list[tuple[str, str, str, float | None]]:
         """(name, state, detail, seconds) of each row."""
         with self._lock:
@@ -96,10 +104,17 @@ def table(board: Board) -> "Table":
     return drawn
 
 
-def watch(board: Board, work: Callable[[Tell], Work], left: Callable[[Board], str], file: TextIO | None = None) -> Work:
+def watch(
+    board: Board,
+    work: Callable[[Tell], Work],
+    left: Callable[[Board], str],
+    file: TextIO | None = None,
+    look: Callable[[], None] = lambda: None,
+) -> Work:
     """Run `work` in a thread while its rows are shown on `file` (standard output); its result or its error.
 
-    Ctrl-C leaves everything as it is at that moment, which every later command can go on from: `left` says so.
+    On a terminal `look` is called every second, to amend what nobody tells. Ctrl-C leaves everything as it is at that
+    moment, which every later command can go on from: `left` says so.
     """
     out = file or sys.stdout
     ended = threading.Event()
@@ -124,7 +139,7 @@ def watch(board: Board, work: Callable[[Tell], Work], left: Callable[[Board], st
     thread = threading.Thread(target=run, daemon=True)
     try:
         if live:
-            _draw_until(ended, board, out, thread)
+            _draw_until(ended, board, out, thread, look)
         else:
             thread.start()
             ended.wait()
@@ -135,15 +150,21 @@ def watch(board: Board, work: Callable[[Tell], Work], left: Callable[[Board], st
     return result[0]
 
 
-def _draw_until(ended: threading.Event, board: Board, out: TextIO, thread: threading.Thread) -> None:
+def _draw_until(
+    ended: threading.Event, board: Board, out: TextIO, thread: threading.Thread, look: Callable[[], None]
+) -> None:
     from rich.console import Console
     from rich.live import Live
 
     console = Console(file=out)
     with Live(table(board), console=console, auto_refresh=False, transient=board.transient) as live:
         thread.start()
+        next_look = time.monotonic() + LOOK_S
         while not ended.wait(1 / FRAMES_PER_S):
             live.update(table(board), refresh=True)
+            if time.monotonic() >= next_look:
+                look()
+                next_look = time.monotonic() + LOOK_S
         live.update(table(board), refresh=True)
 
 

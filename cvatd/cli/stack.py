@@ -35,7 +35,13 @@ def up(
         if lines:
             print(f"CVAT {stack.version} in {runner.settings.data_dir}:", *lines, "", sep="\n", file=shown, flush=True)
         board = _board(stack, plan)
-        result = watch(board, lambda tell: runner.up(tell, wait_ready=not no_wait), _left_by_up, shown)
+        result = watch(
+            board,
+            lambda tell: runner.up(tell, wait_ready=not no_wait),
+            _left_by_up,
+            shown,
+            lambda: _show_migrations(runner, board),
+        )
         url = address(runner)
         if json_:
             done = result.initialised
@@ -218,6 +224,22 @@ def _board(stack: "Stack", plan: "Plan") -> "Board":
         if change.action == "keep":
             board.tell(change.container, "unchanged", "")
     return board
+
+
+def _show_migrations(runner: "Runner", board: "Board") -> None:
+    """They take minutes on much data: the last line that they wrote."""
+    import contextlib
+
+    from cvatd.core.errors import CvatdError
+    from cvatd.stack.runner import INIT
+    from cvatd.stack.spec import INIT_CONTAINER
+
+    if board.rows[INIT].state != "working":
+        return
+    with contextlib.suppress(CvatdError, OSError):
+        written = runner.podman.logs(INIT_CONTAINER, 1).strip()
+        if written:
+            board.amend(INIT, "working", written.splitlines()[-1])
 
 
 def _left_by_up(board: "Board") -> str:

@@ -87,6 +87,17 @@ def test_an_image_moves_the_rows_of_all_that_wait_for_it() -> None:
     assert states["cvat-db"] == ("", "")
 
 
+def test_a_detail_is_amended_only_while_its_state_lasts() -> None:
+    board = Board(["init"])
+    board.tell("init", "working", "")
+    board.amend("init", "working", "Applying\x1b[2J")
+    assert board.snapshot()[0][1:3] == ("working", "Applying\\x1b[2J")
+    board.tell("init", "done", "")
+    board.amend("init", "working", "Applying")
+    board.amend("other", "working", "x")
+    assert [row[:3] for row in board.snapshot()] == [("init", "done", "")]
+
+
 def test_the_same_again_is_no_change() -> None:
     board = Board(["cvat-db"])
     assert board.tell("cvat-db", "starting", "") == [("cvat-db", "starting", "")]

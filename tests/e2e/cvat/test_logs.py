@@ -1,6 +1,7 @@
 """`cvatd logs`: all containers, followed over their restarts, harmless on a terminal."""
 
 import json
+import signal
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_a_hostile_line_moves_no_terminal(standing: Stand) -> None:
         assert terminal.shown == "\\x1b[2J\\x1b]0;owned\\x07 red\r\n"
 
 
-def test_following_survives_a_restart_and_ends_with_control_c(standing: Stand) -> None:
+def test_following_survives_restarts_and_ends_with_control_c(standing: Stand) -> None:
     with Terminal([CVATD, "logs", "-f", "ui", "opa", "-n", "1"], standing.env) as terminal:
         write(standing, "cvat-ui", "before the restart")
         shown = terminal.expect("before the restart", SHOWN_S)
@@ -52,6 +53,10 @@ def test_following_survives_a_restart_and_ends_with_control_c(standing: Stand) -
         long = "yes a | head -n 20000 | tr -d '\\n' > /proc/1/fd/1; echo b > /proc/1/fd/1"
         assert standing.podman.execute("cvat-ui", ["sh", "-c", long]).status == 0
         terminal.expect(f" {'a' * 20_000}b\r\n", SHOWN_S)
+        standing.host.stop(signal.SIGKILL)
+        standing.host.revive()
+        write(standing, "cvat-ui", "after the restart of Podman")
+        terminal.expect("after the restart of Podman", SHOWN_S)
         terminal.send("\x03")
         assert terminal.wait(5) == 130
         assert "before the restart" not in terminal.shown
