@@ -1,7 +1,4 @@
-"""The pool of PostgreSQL connections, and the SQL that lies in .sql files."""
-
-import functools
-from importlib.resources import files
+"""The pool of PostgreSQL connections."""
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
@@ -32,16 +29,3 @@ def connect(url: str) -> Connection:
     return psycopg.Connection[DictRow].connect(
         url, row_factory=dict_row, autocommit=True, connect_timeout=int(CONNECT_TIMEOUT_S)
     )
-
-
-@functools.cache
-def queries(package: str, file: str) -> dict[str, str]:
-    """The statements of a .sql file by name; a line `-- name: claim` begins each."""
-    named: dict[str, list[str]] = {}
-    current: list[str] = []
-    for line in (files(package) / file).read_text().splitlines():
-        if line.startswith("-- name: "):
-            current = named.setdefault(line.removeprefix("-- name: ").strip(), [])
-        else:
-            current.append(line)
-    return {name: "\n".join(lines).strip() for name, lines in named.items()}

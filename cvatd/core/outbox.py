@@ -13,8 +13,9 @@ import httpx
 from psycopg.types.json import Jsonb
 
 from cvatd.core import log, webhook
-from cvatd.core.database import Connection, Pool, queries
+from cvatd.core.database import Connection, Pool
 from cvatd.core.errors import CvatdError
+from cvatd.core.queries import queries
 from cvatd.core.urlguard import UrlGuard, guarded_client
 
 CONNECT_TIMEOUT_S = 10.0

@@ -5,8 +5,9 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-from cvatd.core.database import Connection, queries
+from cvatd.core.database import Connection
 from cvatd.core.errors import CvatdError
+from cvatd.core.queries import queries
 from cvatd.core.secrets import hash_secret, new_token, parse_token
 
 SESSION_LASTS_S = 14 * 24 * 3600.0

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import requests
 
-from cvatd.core.database import queries
 from cvatd.core.errors import CvatdError
+from cvatd.core.queries import queries
 from cvatd.core.settings import StackSettings
 from cvatd.stack import secret_files
 from cvatd.stack.podman import Found, Podman

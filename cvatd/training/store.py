@@ -9,8 +9,9 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from cvatd.core import outbox
-from cvatd.core.database import Connection, queries
+from cvatd.core.database import Connection
 from cvatd.core.errors import CvatdError
+from cvatd.core.queries import queries
 from cvatd.training import states
 from cvatd.training.jobs import Artifact, Callback, Event, NewRun, Run
 from cvatd.training.states import State

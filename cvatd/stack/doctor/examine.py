@@ -1,9 +1,10 @@
 """Runs the checks on the evidence, mends what may be mended, and looks again."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cvatd.core.errors import CvatdError
+from cvatd.stack.doctor.by_systemd import by_systemd
 from cvatd.stack.doctor.check import Check, Finding, Unknown
 from cvatd.stack.doctor.evidence import Evidence
 
@@ -40,7 +41,8 @@ def examine(checks: list[Check], seen: Evidence) -> Report:
             if finding is None:
                 good.append(check.name)
             else:
-                wrong.append((check, finding))
+                systemd = seen.settings.manager == "systemd"
+                wrong.append((check, replace(finding, command=by_systemd(finding.command)) if systemd else finding))
     return Report(sorted(wrong, key=lambda one: not one[1].urgent), unknown, good)
 
 

@@ -1,6 +1,7 @@
 """Queues, their workers, and Redis, which holds them. Pure."""
 
 import re
+from dataclasses import replace
 
 from cvatd.core import words
 from cvatd.stack import readiness
@@ -20,7 +21,11 @@ REDIS = "cvat-redis"
 
 def workers(seen: Evidence) -> Finding | None:
     redis = seen.redis()
-    lacking = readiness.lacking_workers(seen.stack.containers, redis)
+    # One that was killed with its container looks alive in Redis for minutes.
+    alive = [
+        worker for worker in redis.workers if worker.hostname not in seen.stack.names or seen.runs(worker.hostname)
+    ]
+    lacking = readiness.lacking_workers(seen.stack.containers, replace(redis, workers=alive))
     if not lacking:
         return None
     waiting = {name: queue.queued for name, queue in redis.queues.items() if queue.queued and name in lacking}

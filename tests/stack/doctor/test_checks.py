@@ -175,6 +175,7 @@ CASES: list[tuple[str, Evidence, list[str]]] = [
         ["https://a.b", "X-Forwarded-Proto"],
     ),
     ("workers", redis(workers=REDIS.workers[1:]), ["0 of 1 workers of cvat-worker-default", "2 wait in import"]),
+    ("workers", with_found(exited("cvat-worker-low")), ["0 of 1 workers of cvat-worker-low listen to consensus"]),
     (
         "heartbeats",
         redis(workers=[*REDIS.workers, replace(REDIS.workers[0], silent_s=500.0)]),
@@ -310,3 +311,27 @@ def test_names_are_checked() -> None:
 def test_unknown_is_what_it_says() -> None:
     with pytest.raises(Unknown, match="nobody"):
         judge("disk", good(files=Unseen("nobody looked")))
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("cvatd up", "systemctl restart cvat.service"),
+        ("cvatd plan, then cvatd up", "systemctl restart cvat.service"),
+        ("cvatd down && cvatd up (made anew: cvat-ui)", "systemctl restart cvat.service (made anew: cvat-ui)"),
+        ("cvatd restart", "systemctl restart cvat.service"),
+        (
+            "cvatd logs cvat-ui; cvatd restart cvat-ui cvat-db",
+            "cvatd logs cvat-ui; systemctl restart podman-cvat-ui.service podman-cvat-db.service",
+        ),
+        (
+            "cvatd doctor --fix network, then cvatd up",
+            "cvatd doctor --fix network, then systemctl restart cvat.service",
+        ),
+        ("cvatd init", "cvatd init"),
+    ],
+)
+def test_under_systemd_the_commands_are_systemctl(command: str, told: str) -> None:
+    check = Check("x", "", "", lambda _: Finding("a.", command))
+    assert examine([check], with_settings(manager="systemd")).wrong[0][1].command == told
+    assert examine([check], good()).wrong[0][1].command == command
