@@ -1,6 +1,7 @@
 """Which release of CVAT and of PostgreSQL the data on disk belong to, and what each image's migrations are."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ from cvatd.core.settings import StackSettings
 from cvatd.stack.layout import write_atomically
 
 KEPT_PLANS = 10
+RELEASE = re.compile(r"\d+\.\d+\.\d+")
 
 
 def data_version(settings: StackSettings) -> str | None:
     """The release whose migrations the data have had; None before the first `init`."""
-    return _read(_version_file(settings)).get("version")
+    version = str(_read(_version_file(settings)).get("version"))
+    return version if RELEASE.fullmatch(version) else None
 
 
 def record_version(settings: StackSettings, version: str) -> None:
