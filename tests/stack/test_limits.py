@@ -224,10 +224,14 @@ def _first_version_is_ours() -> bool:
 needs_first_version = pytest.mark.skipif(not _first_version_is_ours(), reason="takes root and cgroups of version 1")
 
 
-@pytest.fixture
-def parent() -> Iterator[Parent]:
+def remaining(parent: Parent) -> list[Path]:
+    return list(CGROUPS.glob(f"*/{parent.name}"))
+
+
+@contextlib.contextmanager
+def own(name: str) -> Iterator[Parent]:
     """A cgroup of this test alone; all that runs in it is ended, and it is removed."""
-    made = Parent(f"cvatd_units_{secrets.token_hex(4)}", host("v1"))
+    made = Parent(name, host("v1"))
     try:
         yield made
     finally:
@@ -239,6 +243,12 @@ def parent() -> Iterator[Parent]:
                         os.kill(int(pid), signal.SIGKILL)
             made.remove()
             time.sleep(0.02)
+
+
+@pytest.fixture
+def parent() -> Iterator[Parent]:
+    with own(f"cvatd_units_{secrets.token_hex(4)}") as made:
+        yield made
 
 
 @contextlib.contextmanager
@@ -255,10 +265,6 @@ def put(pid: int, parent: Parent, below: str = "") -> None:
     folder = CGROUPS / "memory" / parent.name / below
     folder.mkdir(exist_ok=True)
     (folder / "cgroup.procs").write_text(str(pid))
-
-
-def remaining(parent: Parent) -> list[Path]:
-    return list(CGROUPS.glob(f"*/{parent.name}"))
 
 
 @needs_first_version
@@ -354,16 +360,12 @@ def test_a_process_of_a_container_outside_of_the_parent_is_found(parent: Parent)
 def test_a_parent_of_a_longer_name_is_another(parent: Parent) -> None:
     """`/cvat2/x` does not lie below `/cvat`."""
     parent.ensure(LIMITS)
-    longer = Parent(f"{parent.name}2", host("v1"))
-    longer.ensure(LIMITS)
-    try:
-        with process("unshare", "--pid", "--fork", "--kill-child", "sh", "-c", "echo; exec sleep 60") as container:
-            assert container.stdout is not None
-            container.stdout.readline()
-            first = int(Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text())
-            put(first, longer)
-            assert [stray.cgroup for stray in parent.strays({"a": first})] == [f"/{longer.name}"]
-            assert longer.strays({"a": first}) == []
-    finally:
-        longer.remove()
-    assert remaining(longer) == []
+    container_command = ("unshare", "--pid", "--fork", "--kill-child", "sh", "-c", "echo; exec sleep 60")
+    with own(f"{parent.name}2") as longer, process(*container_command) as container:
+        longer.ensure(LIMITS)
+        assert container.stdout is not None
+        container.stdout.readline()
+        first = int(Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text())
+        put(first, longer)
+        assert [stray.cgroup for stray in parent.strays({"a": first})] == [f"/{longer.name}"]
+        assert longer.strays({"a": first}) == []
