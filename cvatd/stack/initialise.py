@@ -136,7 +136,7 @@ class Initialiser:
         while True:
             state = self.state()
             if state.state == "no_database":
-                raise CvatdError("no_database", f"CVAT's database is not there: {state.words}.")
+                raise CvatdError("no_database", f"Init cannot begin: {state.words}.")
             if state.state != "unknown":
                 return state
             if time.monotonic() > deadline:

@@ -39,6 +39,8 @@ def init_state(
     """`required` are the image's migrations, None when they are not known here."""
     if database.fault == "away":
         return InitState("unknown", f"the database cannot be asked: {database.words}")
+    if database.fault == "refused":
+        return InitState("no_database", f"the database does not let CVAT in: {database.words}")
     if database.fault:
         return InitState("no_database", f"there is no database: {database.words}")
     if database.migrations is None:

@@ -78,7 +78,12 @@ def test_what_init_has_to_do(database: DatabaseFacts, redis: RedisFacts, require
         (DatabaseFacts(fault="away", words="starting up"), REDIS, "unknown", "starting up"),
         (DATABASE, RedisFacts(fault="LOADING"), "unknown", "LOADING"),
         (DatabaseFacts(fault="no_database", words='"cvat" does not exist'), REDIS, "no_database", "does not exist"),
-        (DatabaseFacts(fault="refused", words="authentication failed"), REDIS, "no_database", "authentication failed"),
+        (
+            DatabaseFacts(fault="refused", words="authentication failed"),
+            REDIS,
+            "no_database",
+            "let CVAT in: authentication",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_no_reason_to_migrate(
