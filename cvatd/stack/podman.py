@@ -5,6 +5,7 @@ What podman-py lacks or does otherwise than its name says is in `podman_gaps`, o
 
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ class Podman:
         except (requests.RequestException, errors.APIError, OSError) as error:
             raise CvatdError("podman", explain_unreachable(self.url, error)) from None
         version = str(info["version"]["Version"])
-        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST:
             raise CvatdError("podman", f"Podman {version} is too old: 4.3 or newer is needed.")
         return Host(
             version=version,
@@ -123,7 +124,7 @@ class Podman:
         try:
             self._client.networks.create(name, dns_enabled=True, labels={STACK_LABEL: name})
         except errors.APIError as error:
-            if self.has_network(name):  # somebody else was faster
+            if self.has_network(name):  # somebody else was faster; raises where Podman does not answer
                 return False
             raise CvatdError("podman", f"The network {name} cannot be made: {explain(error)}") from None
         return True
@@ -178,6 +179,8 @@ class Podman:
         try:
             self._client.containers.create(container.image, **arguments)
         except (errors.APIError, errors.ImageNotFound) as error:
+            if error.response is None:
+                raise CvatdError("podman", explain_unreachable(self.url, error)) from None
             words = explain(error)
             if any(known in words for known in NO_IMAGE_WORDS):
                 raise CvatdError(
@@ -190,7 +193,7 @@ class Podman:
         self._thaw(name)
         response = self._call("post", f"/containers/{name}/start", {}, accept=(204, 304, 404, 500))
         if response.status_code >= 400:
-            raise CvatdError("container", f"{name} cannot be started: {_message(response)}")
+            raise CvatdError("container", f"{name} cannot be started: {podman_gaps.message(response)}")
 
     def stop(self, name: str, grace_s: float) -> None:
         """Ends at once for one that does not run or is not there."""
@@ -253,7 +256,8 @@ class Podman:
             raise CvatdError("podman", explain_unreachable(self.url, error)) from None
 
     def _get(self, path: str, params: dict[str, Any]) -> Any:
-        return self._call("get", path, params).json()
+        with self._answering():
+            return self._call("get", path, params).json()
 
     def _call(
         self,
@@ -266,7 +270,7 @@ class Podman:
         with self._answering():
             response: requests.Response = getattr(self._api, method)(path, params=params, timeout=timeout_s)
         if response.status_code not in accept:
-            raise CvatdError("podman", f"Podman refused {method} {path}: {_message(response)}")
+            raise CvatdError("podman", f"Podman refused {method} {path}: {podman_gaps.message(response)}")
         return response
 
 
@@ -300,14 +304,6 @@ def explain(error: Exception) -> str:
     """The server's own sentence, without the client's frame around it."""
     text = getattr(error, "explanation", None) or str(error)
     return str(text).strip()
-
-
-def _message(response: requests.Response) -> str:
-    try:
-        body = response.json()
-    except ValueError:
-        return response.text.strip()
-    return str(body.get("message") or body.get("cause") or body)
 
 
 def _found(item: dict[str, Any]) -> Found:

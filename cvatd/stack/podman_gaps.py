@@ -35,6 +35,20 @@ def _raw(answer: Any) -> requests.Response:
     return response
 
 
+def _timed_out(error: Exception) -> bool:
+    """podman-py wraps a silence before the answer; one in the middle of it is a lost connection to requests."""
+    return any(isinstance(each, requests.Timeout) or "Read timed out" in str(each) for each in (error, error.__cause__))
+
+
+def message(response: requests.Response) -> str:
+    """What Podman says in an answer that is a refusal."""
+    try:
+        body = response.json()
+    except ValueError:
+        return response.text.strip()
+    return str(body.get("message") or body.get("cause") or body) if isinstance(body, dict) else str(body)
+
+
 def pull(api: APIClient, reference: str, say: Callable[[str], None], timeout_s: float) -> None:
     """`images.pull` of an image that is not to be had returns an image without a name and no error; this reads the
     stream itself, tries again after a fault of the network, and bounds each attempt, since a registry can hang.
@@ -61,19 +75,17 @@ def _pull_once(api: APIClient, reference: str, say: Callable[[str], None], timeo
         answer = api.post("/images/pull", params={"reference": reference}, stream=True, timeout=timeout_s)
         with _raw(answer) as response:
             if response.status_code != 200:
-                return response.text.strip()
+                return message(response)
             for line in response.iter_lines():
-                message = json.loads(line)
-                if message.get("error"):
-                    return str(message["error"])
-                if message.get("stream"):
-                    say(message["stream"].strip())
+                news = json.loads(line)
+                if news.get("error"):
+                    return str(news["error"])
+                if news.get("stream"):
+                    say(news["stream"].strip())
                 if time.monotonic() > deadline:
                     return f"not done within {timeout_s:.0f} s"
     except (requests.RequestException, ValueError) as error:
-        # Podman answers at once and then waits for the registry: a silence in the middle has another class.
-        silent = isinstance(error, requests.Timeout) or "Read timed out" in str(error)
-        return f"the registry said nothing for {timeout_s:.0f} s" if silent else str(error)
+        return f"the registry said nothing for {timeout_s:.0f} s" if _timed_out(error) else str(error)
     return ""
 
 
@@ -84,7 +96,7 @@ def execute(api: APIClient, name: str, argv: list[str], timeout_s: float) -> Exe
     body = {"AttachStdout": True, "AttachStderr": True, "Cmd": argv}
     created = api.post(f"/containers/{name}/exec", data=json.dumps(body), timeout=timeout_s)
     if created.status_code != 201:
-        raise CvatdError("exec", f"{name} does not take commands: {created.json().get('message', created.text)}")
+        raise CvatdError("exec", f"{name} does not take commands: {message(_raw(created))}")
     session = created.json()["Id"]
     deadline = time.monotonic() + timeout_s
     try:
@@ -93,7 +105,7 @@ def execute(api: APIClient, name: str, argv: list[str], timeout_s: float) -> Exe
         )
         with _raw(started) as response:
             if response.status_code != 200:
-                raise CvatdError("exec", f"{argv[0]} in {name} cannot be started: {response.text.strip()}")
+                raise CvatdError("exec", f"{argv[0]} in {name} cannot be started: {message(response)}")
             out, err = _demultiplex(response, deadline)
     except requests.RequestException:
         if time.monotonic() < deadline:

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from cvatd.core.errors import CvatdError
+from cvatd.core.settings import StackSettings
 from cvatd.stack import podman as podman_module
 from cvatd.stack.podman import Podman
+from cvatd.stack.render import render
 from cvatd.stack.spec import SPEC_LABEL, STACK_LABEL
 from tests.stack.podman_answers import Answer, hang_up, say, serving
 
+STACK = render(StackSettings())
 INFO: dict[str, Any] = {
     "version": {"Version": "4.3.1"},
     "host": {"cgroupManager": "systemd", "cgroupVersion": "v2", "security": {"rootless": False}},
@@ -62,7 +65,7 @@ def test_an_old_podman_is_refused(tmp_path: Path, version: str) -> None:
         assert f"Podman {version} is too old" in error_of(url).message
 
 
-@pytest.mark.parametrize("version", ["4.3.0", "4.10.1", "5.2.0-dev"])
+@pytest.mark.parametrize("version", ["4.3.0", "4.10.1", "5.2.0-dev", "5.8-rhel"])
 def test_one_that_is_new_enough(tmp_path: Path, version: str) -> None:
     with (
         serving(tmp_path, {"GET /info": say(200, INFO | {"version": {"Version": version}})}) as url,
@@ -95,6 +98,60 @@ def test_a_refusal_is_told_in_podmans_own_words(tmp_path: Path) -> None:
             podman.containers()
         with pytest.raises(CvatdError, match="cvat-db cannot be started: no such image"):
             podman.start("cvat-db")
+
+
+@pytest.mark.parametrize("nonsense", [b"<html>", b""])
+def test_an_answer_that_is_not_podmans_is_no_crash(tmp_path: Path, nonsense: bytes) -> None:
+    with serving(tmp_path, {"GET /containers/json": say(200, nonsense)}) as url, Podman(url) as podman:
+        with pytest.raises(CvatdError) as refused:
+            podman.containers()
+        assert refused.value.code == "podman"
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "code", "said"),
+    [
+        (404, "docker.io/x:1: image not known", "image", "of cvat-db is not on this host"),
+        (500, 'the container name "cvat-db" is in use', "container", "cvat-db cannot be made: .*in use"),
+    ],
+)
+def test_a_container_that_cannot_be_made_says_why(
+    tmp_path: Path, status: int, words: str, code: str, said: str
+) -> None:
+    refusal = say(status, {"cause": words, "message": words, "response": status})
+    with serving(tmp_path, {"POST /containers/create": refusal}) as url, Podman(url) as podman:
+        with pytest.raises(CvatdError, match=said) as refused:
+            podman.create(STACK.container("cvat-db"), STACK.network, None, tmp_path)
+        assert refused.value.code == code
+
+
+def test_a_podman_that_is_gone_when_something_is_made_is_called_so(tmp_path: Path) -> None:
+    with Podman(f"unix://{tmp_path}/podman.sock") as podman:
+        for make in (
+            lambda: podman.create(STACK.container("cvat-db"), STACK.network, None, tmp_path),
+            lambda: podman.ensure_network(STACK.network),
+        ):
+            with pytest.raises(CvatdError, match="no Podman socket") as refused:
+                make()
+            assert refused.value.code == "podman"
+
+
+def test_what_is_gone_can_be_stopped_and_removed(tmp_path: Path) -> None:
+    with serving(tmp_path, {}) as url, Podman(url) as podman:
+        podman.stop("cvat-db", 10)
+        podman.remove("cvat-db")
+        podman.remove_network("cvat-network")
+        assert podman.interface("cvat-network") is None
+        assert podman.image_id("docker.io/x:1") is None
+
+
+def test_a_network_that_somebody_else_made_meanwhile_will_do(tmp_path: Path) -> None:
+    answers: dict[str, Answer | list[Answer]] = {
+        "GET /networks/cvat-network/exists": [say(404, {}), say(204, b"")],
+        "POST /networks/create": say(409, {"message": "network name already used"}),
+    }
+    with serving(tmp_path, answers) as url, Podman(url) as podman:
+        assert not podman.ensure_network("cvat-network")
 
 
 def test_where_podman_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:

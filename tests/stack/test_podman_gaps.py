@@ -72,6 +72,14 @@ def test_a_command_that_says_too_much_is_given_up(tmp_path: Path, monkeypatch: p
         podman.execute("one", ["yes"])
 
 
+@pytest.mark.parametrize("words", [{"message": "container is not running"}, b"container is not running"])
+def test_a_container_that_takes_no_commands_says_why(tmp_path: Path, words: object) -> None:
+    with serving(tmp_path, {"POST /containers/one/exec": say(409, words)}) as url, Podman(url) as podman:
+        with pytest.raises(CvatdError, match="one does not take commands: container is not running") as refused:
+            podman.execute("one", ["x"])
+        assert refused.value.code == "exec"
+
+
 def test_a_status_that_podman_forgot_is_an_error_in_words(tmp_path: Path) -> None:
     answers: dict[str, Answer | list[Answer]] = {
         **CREATED,
@@ -162,6 +170,15 @@ class TestPull:
         with pytest.raises(CvatdError, match=words):
             self.pulled(tmp_path, answers)
         assert len(answers) == 1
+
+    def test_podmans_refusal_is_shown_in_its_own_words(self, tmp_path: Path) -> None:
+        refusals = [say(500, {"cause": "x", "message": "invalid reference format"}) for _ in range(3)]
+        with pytest.raises(CvatdError, match=r"could not be pulled: invalid reference format$"):
+            self.pulled(tmp_path, refusals)
+
+    def test_a_podman_that_says_nothing_at_all_is_given_up(self, tmp_path: Path, released: threading.Event) -> None:
+        with pytest.raises(CvatdError, match="said nothing for 0 s"):
+            self.pulled(tmp_path, [lambda request: hang_up(request) if released.wait(20) else None] * 3, SHORT_S)
 
     def test_a_registry_that_hangs_is_given_up(self, tmp_path: Path, released: threading.Event) -> None:
         answers = [begin_and_hang(released, b'{"stream":"Trying"}\n') for _ in range(podman_gaps.ATTEMPTS)]
