@@ -22,6 +22,7 @@ from cvatd.stack.podman import Found, Podman
 
 ASK_TIMEOUT_S = 15.0
 HTTP_TIMEOUT_S = 10.0
+SHOWN_CHARACTERS = 200
 REDIS = "cvat-redis"
 DATABASE = "cvat-db"
 MARK_KEY = "cvatd:initialised"
@@ -171,7 +172,10 @@ def _database_fault(words: str) -> DatabaseFacts:
 def _database_facts(lines: list[str]) -> DatabaseFacts:
     merged: dict[str, Any] = {}
     for line in lines:
-        merged |= json.loads(line)
+        try:
+            merged |= json.loads(line)
+        except (ValueError, TypeError):
+            return DatabaseFacts(fault="away", words=f"PostgreSQL said {line[:SHOWN_CHARACTERS]!r}")
     migrations = merged.get("migrations")
     return DatabaseFacts(
         version=merged.get("server"),
@@ -187,11 +191,11 @@ def redis_facts(podman: Podman, found: dict[str, Found]) -> RedisFacts:
     try:
         asked = podman.execute(REDIS, ["redis-cli", "--raw", "EVAL", _script(), "0"], timeout_s=ASK_TIMEOUT_S)
         answer = json.loads(asked.out)
+        now = float(answer["now"])
     except CvatdError as error:
         return RedisFacts(fault=error.message)
-    except ValueError:
-        return RedisFacts(fault=(asked.out or asked.err).strip()[:200] or "Redis said nothing")
-    now = float(answer["now"])
+    except (ValueError, TypeError):
+        return RedisFacts(fault=(asked.out or asked.err).strip()[:SHOWN_CHARACTERS] or "Redis said nothing")
     return RedisFacts(
         # An empty table of Lua is an empty list of JSON.
         queues={name: Queue(**queue) for name, queue in dict(answer["queues"] or {}).items()},
