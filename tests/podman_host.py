@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,13 +68,15 @@ def free_port() -> int:
 
 
 class PodmanHost:
-    """`podman` on a store below the project, with its API at `url`."""
+    """`podman` on a store below the project, with its API at `url`. `before` is a command that runs the service."""
 
-    def __init__(self) -> None:
-        self.dir = ROOT / ".cache" / "podman"
-        self.socket = RUN_DIR / "podman.sock"
+    def __init__(self, name: str = "podman", before: Sequence[str] = ()) -> None:
+        self.dir = ROOT / ".cache" / name
+        self._run_dir = RUN_DIR if name == "podman" else RUN_DIR / name
+        self.socket = self._run_dir / "podman.sock"
         self.url = f"unix://{self.socket}"
-        self.command = ["podman", "--tmpdir", str(RUN_DIR / "tmp")]
+        self.command = ["podman", "--tmpdir", str(self._run_dir / "tmp")]
+        self._before = before
         self._service: subprocess.Popen[bytes] | None = None
         self.registry = f"127.0.0.1:{free_port()}"
         self._configure()
@@ -85,19 +88,19 @@ class PodmanHost:
 
     def _configure(self) -> None:
         self.dir.mkdir(parents=True, exist_ok=True)
-        RUN_DIR.mkdir(parents=True, exist_ok=True)
+        self._run_dir.mkdir(parents=True, exist_ok=True)
         conmon = self.dir / "conmon"
         conmon.write_text(CONMON.format(conmon=shutil.which("conmon")))
         conmon.chmod(0o755)
         (self.dir / "containers.conf").write_text(CONTAINERS_CONF.format(conmon=conmon))
-        storage = STORAGE_CONF.format(graphroot=self.dir / "root", runroot=RUN_DIR / "run")
+        storage = STORAGE_CONF.format(graphroot=self.dir / "root", runroot=self._run_dir / "run")
         (self.dir / "storage.conf").write_text(storage)
         (self.dir / "registries.conf").write_text(REGISTRIES_CONF.format(registry=self.registry))
 
     def start(self) -> None:
         self.socket.unlink(missing_ok=True)
         self._service = subprocess.Popen(
-            [*self.command, "system", "service", "--time=0", self.url],
+            [*self._before, *self.command, "system", "service", "--time=0", self.url],
             cwd="/",
             env=self.environment,
             stdout=subprocess.DEVNULL,
@@ -108,6 +111,12 @@ class PodmanHost:
         while not self.socket.exists():
             assert time.monotonic() < deadline, (self.dir / "service.log").read_text()[-2000:]
             time.sleep(0.02)
+
+    @property
+    def pid(self) -> int:
+        """Of the service."""
+        assert self._service is not None
+        return self._service.pid
 
     def revive(self) -> None:
         """Start the service where it does not run (any more)."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from threading import Thread
 import pytest
 
 from cvatd.stack import versions
+from cvatd.stack.podman import Podman
 from tests.e2e.cvat import registry
 from tests.e2e.cvat.stand import CVATD, Stand
+from tests.podman_host import PodmanHost
 
 pytestmark = pytest.mark.e2e
 SOMEBODY = 65534
@@ -155,6 +158,35 @@ def test_a_registry_that_hangs(stand: Stand) -> None:
         words = refused(stand)
     assert "could not be pulled: the registry said nothing for 1 s" in words
     assert stand.containers() == {}
+
+
+def test_a_disk_that_is_full_while_pulling(stand: Stand, tmp_path: Path) -> None:
+    """A Podman whose store is a small file system, in a mount namespace of its own."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=4m disk "$0" && exec "$@"', str(disk)]
+    small = PodmanHost("small", mount)
+    storage = small.dir / "storage.conf"
+    storage.write_text(storage.read_text().replace(str(small.dir / "root"), str(disk)))
+    small.environment["CONTAINERS_REGISTRIES_CONF"] = stand.host.environment["CONTAINERS_REGISTRIES_CONF"]
+    image = f"{stand.host.registry}/ui:v2.80.0"
+    kinds = ("server", "ui", "postgres", "redis", "kvrocks", "opa", "nginx")
+    stand.configure(images=dict.fromkeys(kinds, image))
+    stand.env["CONTAINER_HOST"] = small.url
+    small.start()
+    try:
+        with registry.serving(stand.host, tmp_path, ui="docker.io/cvat/ui:v2.80.0"), Podman(small.url) as podman:
+            words = refused(stand)
+            assert f"The disk is full: {image} could not be pulled. Free space and try again." in words
+            assert podman.containers() == {}
+            assert podman.image_id(image) is None
+            remount = ["mount", "-o", "remount,size=200m", "disk", str(disk)]
+            subprocess.run(["nsenter", "--target", str(small.pid), "--mount", *remount], check=True, timeout=TIMEOUT_S)
+            podman.pull(image, lambda line: None, TIMEOUT_S)
+            assert podman.image_id(image)
+    finally:
+        small.stop()
+        shutil.rmtree(small.dir, ignore_errors=True)
 
 
 def test_each_fault_mended_the_same_command_finishes(stand: Stand, tmp_path: Path) -> None:
