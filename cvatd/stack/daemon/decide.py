@@ -158,7 +158,7 @@ def _wish_of_unit(seen: Seen, now: float, policy: Policy) -> tuple[Verb | None, 
     verb, words = _fault(seen)
     patient_s = policy.settle_s if seen.state == "running" else policy.systemd_s
     if seen.state == "absent":
-        verb, words = "start", "is not there"
+        verb, words = "restart", "is not there"
     # A start of an active unit does nothing.
     return ("restart", words) if verb and now - seen.since >= patient_s else (None, words)
 

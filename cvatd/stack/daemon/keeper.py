@@ -97,6 +97,7 @@ class Keeper:
         self._hurry = False
         self._containers: dict[str, Container] = {}
         self._found: dict[str, Found] = {}
+        self._missing: dict[str, float] = {}
         self._status = Fresh(self._gather, FRESH_S)
 
     def run(self) -> None:
@@ -154,6 +155,8 @@ class Keeper:
         before = {found.pid for found in self._found.values()}
         self._found = self._podman.containers()
         self._containers = look.declared(self._found, runner.stack())
+        absent = self._containers.keys() - self._found.keys()
+        self._missing = {name: self._missing.get(name, time.time()) for name in absent}
         self._checks.turn(self._containers, self._found)
         self._workers.turn(self._containers, self._found)
         if before != {found.pid for found in self._found.values()}:
@@ -186,6 +189,7 @@ class Keeper:
             found,
             self._checks.known(),
             self._workers.lacking(),
+            self._missing,
             self._notices,
             self._own,
             units,

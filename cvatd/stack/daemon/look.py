@@ -39,6 +39,7 @@ def sight(
     found: Mapping[str, Found],
     checks: Mapping[str, Checked],
     lacking: Mapping[str, str],
+    missing: Mapping[str, float],
     notices: Mapping[str, Sequence[Notice]],
     own: Sequence[Span],
     units: Mapping[str, str],
@@ -46,7 +47,9 @@ def sight(
     wishes: Wishes,
     held: bool,
 ) -> Sight:
-    """`lacking` are containers whose workers are not there; `units` say which unit owned a container when last seen."""
+    """`lacking` are containers whose workers are not there, `missing` since when one is not there itself (Unix
+    seconds); `units` say which unit owned a container when last seen.
+    """
     seen = []
     for name, container in containers.items():
         there = found.get(name)
@@ -58,7 +61,7 @@ def sight(
             Seen(
                 name=name,
                 state=state,
-                since=max(last, _moment(there)),
+                since=max(last, _moment(there), missing.get(name, 0.0)),
                 well=well,
                 words=words,
                 needs=tuple(container.needs),

@@ -39,6 +39,8 @@ def parse(text: str) -> dict[str, str]:
 
 def ask(verb: str, unit: str) -> None:
     """`start` or `restart`. Raises CvatdError "systemd" with systemd's own words."""
+    # A unit that a person stopped in this very moment is not started by it.
+    verb = "try-restart" if verb == "restart" else verb
     try:
         # Of a unit that failed too often systemd would refuse the start; our own ceiling holds instead.
         subprocess.run(["systemctl", "reset-failed", "--", unit], capture_output=True, timeout=SHOW_TIMEOUT_S)

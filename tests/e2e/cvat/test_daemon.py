@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -243,8 +244,12 @@ def test_only_one_and_how_it_ends(watched: Watched) -> None:
 
     watched.end()
     assert stand.settings.socket.exists()  # left by one that was killed
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.settimeout(PATIENCE_S)
+    notify.bind(str(stand.folder / "notify"))
+    env = stand.env | {"NOTIFY_SOCKET": str(stand.folder / "notify"), "WATCHDOG_USEC": "1000000"}
     started = subprocess.Popen(
-        [CVATD, "daemon"], env=stand.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [CVATD, "daemon"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     try:
         watched.until(lambda: watched.health()["last_look_age_s"] is not None)
@@ -255,20 +260,33 @@ def test_only_one_and_how_it_ends(watched: Watched) -> None:
         assert samples["cvatd_container_up", (("container", UI),)] == 1
         assert samples["cvatd_podman_up", ()] == 1
         assert any(name == "cvatd_disk_free_bytes" for name, _ in samples)
+        said = heard(notify, until=b"WATCHDOG=1")
+        assert b"READY=1" in said
+        assert any(line.startswith(b"STATUS=1 of ") for line in said)
         began = time.monotonic()
         started.terminate()
         assert started.wait(20) == 0
         assert time.monotonic() - began < 10
+        heard(notify, until=b"STOPPING=1")
     finally:
         with contextlib.suppress(ProcessLookupError):
             started.kill()
         started.wait(10)
+        notify.close()
         assert started.stderr is not None
         lines = [json.loads(line) for line in started.stderr.read().decode().splitlines()]
         started.stderr.close()
     assert lines[-1]["event"] == "ends"
     assert not stand.settings.socket.exists()
     assert watched.running(UI)
+
+
+def heard(notify: socket.socket, until: bytes) -> list[bytes]:
+    """All up to that."""
+    lines = [notify.recv(4096)]
+    while lines[-1] != until:
+        lines.append(notify.recv(4096))
+    return lines
 
 
 def fetch(stand: Stand, path: str) -> str:

@@ -146,6 +146,9 @@ def test_an_active_unit_gets_time_to_notice() -> None:
     ended = replace(DEAD, unit=UNIT, unit_state="active", since=NOW - 5)
     assert one(ended).actions == []
     assert verbs(one(ended, now=NOW + POLICY.systemd_s)) == ["restart"]
+    gone = replace(ended, state="absent")
+    assert one(gone).actions == []
+    assert verbs(one(gone, now=NOW + POLICY.systemd_s)) == ["restart"]
 
 
 NAMES = ("a", "b", "c")

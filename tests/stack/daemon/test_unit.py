@@ -1,0 +1,42 @@
+"""The unit for hosts without NixOS: systemd itself reads it."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cvatd.core.settings import StackSettings
+from tests.podman_host import ROOT
+
+UNIT = ROOT / "docs" / "daemon.service"
+
+
+def value(key: str) -> str:
+    found = re.search(rf"^{key}=(.*)$", UNIT.read_text(), re.MULTILINE)
+    assert found, key
+    return found[1]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
+def test_systemd_finds_nothing_wrong_with_it(tmp_path: Path) -> None:
+    # The program must be there for systemd to be content.
+    text = UNIT.read_text().replace("/usr/local/bin/cvatd", sys.executable)
+    unit = tmp_path / "cvatd.service"
+    unit.write_text(text.replace("Wants=podman.socket\n", ""))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(unit)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_it_agrees_with_the_settings() -> None:
+    settings = StackSettings()
+    assert value("RuntimeDirectory") == settings.socket.parent.name
+    assert f"-{settings.data_dir}" in value("ReadWritePaths").split()
+    assert value("Type") == "notify"
