@@ -69,15 +69,27 @@ def ensure(settings: StackSettings, ownership: Ownership) -> list[Path]:
                 made.append(path)
         write_proxy_configuration(settings)
     except OSError as error:
-        raise CvatdError("data_dir", f"The data folder {settings.data_dir} cannot be used: {error}") from None
+        raise unusable(settings, error) from None
     return made
 
 
 def make_data_dir(settings: StackSettings) -> None:
-    """Only root may enter it: the numbers of the folders below may be those of people on this host."""
-    if not settings.data_dir.exists():
-        settings.data_dir.mkdir(parents=True)
+    """Only root may enter it: the numbers of the folders below may be those of people on this host.
+
+    Raises CvatdError "data_dir".
+    """
+    if settings.data_dir.is_dir():
+        return
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)  # another one may have been faster
         settings.data_dir.chmod(ROOT_ONLY)
+    except OSError as error:
+        raise unusable(settings, error) from None
+
+
+def unusable(settings: StackSettings, error: OSError) -> CvatdError:
+    """What to raise when the data folder refuses us."""
+    return CvatdError("data_dir", f"The data folder {settings.data_dir} (stack.data_dir) cannot be used: {error}")
 
 
 def wrong_owners(settings: StackSettings) -> list[Wrong]:

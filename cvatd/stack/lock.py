@@ -18,7 +18,7 @@ POLL_S = 0.1
 
 @contextlib.contextmanager
 def exclusive(settings: StackSettings, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
-    """Raises CvatdError "busy" with the process that holds it, when that does not end in time."""
+    """Raises CvatdError "busy" with the process that holds it when that does not end in time, or "data_dir"."""
     lock = _acquired(settings, time.monotonic() + timeout_s)
     with lock:
         lock.truncate(0)
@@ -31,7 +31,12 @@ def _acquired(settings: StackSettings, deadline: float) -> TextIO:
     while True:
         layout.make_data_dir(settings)
         file = settings.data_dir / ".lock"
-        lock = file.open("a+")
+        try:
+            lock = file.open("a+")
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and time.monotonic() < deadline:
+                continue  # `reset` has just set the folder aside
+            raise layout.unusable(settings, error) from None
         try:
             _wait(lock, deadline)
         except BaseException:

@@ -56,3 +56,35 @@ def test_who_waited_while_the_folder_was_renamed_locks_the_new_one(tmp_path: Pat
     assert taken.wait(20)
     assert seen == [True]
     waiting.join(10)
+
+
+@pytest.mark.parametrize("data_dir", ["file", "file/below", "dangling"])
+def test_a_data_folder_that_cannot_be_is_told_in_words(tmp_path: Path, data_dir: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").mkdir()
+    (tmp_path / "dangling" / ".lock").symlink_to("nowhere/below")
+    settings = StackSettings(data_dir=tmp_path / data_dir)
+    with pytest.raises(CvatdError, match=r"stack\.data_dir") as error, exclusive(settings, timeout_s=0.1):
+        pass
+    assert error.value.code == "data_dir"
+    assert str(settings.data_dir) in error.value.message
+
+
+def test_two_may_make_the_data_folder_at_once(tmp_path: Path) -> None:
+    settings = StackSettings(data_dir=tmp_path / "a" / "cvat")
+    faults: list[BaseException] = []
+
+    def make() -> None:
+        try:
+            with exclusive(settings):
+                pass
+        except BaseException as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=make, daemon=True) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert faults == []
+    assert settings.data_dir.stat().st_mode & 0o777 == 0o700
