@@ -274,19 +274,20 @@ class _Rising:
         self._stack = stack
         self._plan = plan
         self._tell = tell
+        self._begun = threading.Event()  # from then on there is a future for whatever somebody waits for
         self._over = threading.Event()
         self._first: BaseException | None = None
         self._up: dict[str, Future[None]] = {}
 
     def run(self) -> Initialised:
-        for container in self._stack.containers:  # needs come first, so their futures exist
-            if not container.initialised:
-                self._up[container.name] = begin(self._guarded, self._bring, container)
-        init: Future[Initialised] = begin(self._guarded, self._initialise)
-        for container in self._stack.containers:
-            if container.initialised:
-                self._up[container.name] = begin(self._guarded, self._bring_after, container, init)
         try:
+            init: Future[Initialised] = begin(self._guarded, self._initialise)
+            for container in self._stack.containers:
+                if container.initialised:
+                    self._up[container.name] = begin(self._guarded, self._bring_after, container, init)
+                else:
+                    self._up[container.name] = begin(self._guarded, self._bring, container)
+            self._begun.set()
             finish([*self._up.values(), init])
         except BaseException as error:
             raise (self._first or error) from None
@@ -296,6 +297,7 @@ class _Rising:
 
     def _guarded(self, work: Callable[..., Work], *arguments: object) -> Work:
         """The first failure ends the waiting of all others."""
+        self._begun.wait()
         try:
             return work(*arguments)
         except BaseException as error:
