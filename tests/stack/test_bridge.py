@@ -1,0 +1,80 @@
+"""The bridge's address stays its own as ports come and go: on a real bridge in a network of the test's own."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from cvatd.stack.bridge import keep_address
+
+TIMEOUT_S = 30
+PROGRAM = """
+import subprocess, sys
+from pathlib import Path
+from cvatd.stack.bridge import keep_address
+
+def ip(*arguments):
+    subprocess.run(["ip", "link", *arguments], check=True, timeout=10, capture_output=True)
+
+def address(name):
+    return Path(f"/sys/class/net/{name}/address").read_text().strip()
+
+def join(name, low):
+    ip("add", name, "address", low, "type", "veth", "peer", "name", f"{name}p")
+    ip("set", name, "master", "podman7")
+
+subprocess.run(["mount", "-t", "sysfs", "none", "/sys"], check=True, timeout=10)
+ip("add", "podman7", "type", "bridge")
+join("first", "0e:00:00:00:00:99")
+print("of its first port", address("podman7"))
+if sys.argv[1] == "kept":
+    print("needed", keep_address("podman7"))
+    print("again", keep_address("podman7"))
+join("lower", "02:00:00:00:00:01")
+print("with a lower port", address("podman7"))
+ip("del", "first")
+print("without its first port", address("podman7"))
+"""
+
+
+def test_without_a_bridge_there_is_nothing_to_keep() -> None:
+    for name in (None, "", "no-such-bridge", "../../proc", "x" * 200):
+        assert not keep_address(name)
+
+
+def in_an_own_network(mode: str) -> dict[str, str]:
+    """What PROGRAM prints in namespaces of its own, by its words."""
+    command = ["unshare", "--net", "--mount", sys.executable, "-c", PROGRAM, mode]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    return {line.rpartition(" ")[0]: line.rpartition(" ")[2] for line in done.stdout.splitlines()}
+
+
+def _can_make_bridges() -> bool:
+    if os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("ip"):
+        return False
+    command = ["unshare", "--net", "--mount", "sh", "-c", "mount -t sysfs none /sys && ip link add podman7 type bridge"]
+    return subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def bridges() -> None:
+    if not _can_make_bridges():
+        pytest.skip("takes root, unshare and ip, and a kernel with bridges")
+
+
+@pytest.mark.usefixtures("bridges")
+def test_a_bridge_left_alone_changes_its_address_with_its_ports() -> None:
+    """What the mend is for: where this fails, it is needed no more."""
+    seen = in_an_own_network("left")
+    assert seen["of its first port"] != seen["with a lower port"] == "02:00:00:00:00:01"
+
+
+@pytest.mark.usefixtures("bridges")
+def test_a_bridge_that_was_told_its_address_keeps_it() -> None:
+    seen = in_an_own_network("kept")
+    first = seen["of its first port"]
+    assert (seen["needed"], seen["again"]) == ("True", "False")
+    assert (seen["with a lower port"], seen["without its first port"]) == (first, first)
