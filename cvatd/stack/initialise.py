@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
@@ -33,6 +34,7 @@ POLL_S = 0.2
 ENDED = ("exited", "stopped")
 SERVER = "cvat-server"
 ANSWER = "answer.json"
+ANSWER_BYTES = 1 << 20
 # The image's own steps first (migrate, Redis's migrations, periodic jobs), then ours.
 INIT_SCRIPT = 'set -e; ./backend_entrypoint.sh init; exec python3 manage.py shell -c "$1"'
 MANAGE_SCRIPT = 'exec python3 manage.py "$@"'
@@ -54,6 +56,21 @@ class Initialised:
     words: str
     superuser_made: bool = False
     redis_emptied: bool = False
+
+
+class Superuser(BaseModel):
+    """`mark` is the SHA-256 of the password's hash in the database."""
+
+    username: str
+    made: bool
+    mark: str
+
+
+class Answer(BaseModel):
+    """What inside/initialise.py leaves behind."""
+
+    required: list[str]
+    superuser: Superuser
 
 
 class Initialiser:
@@ -214,12 +231,10 @@ class Initialiser:
             answer = _read(self._answer)
             if answer is None:
                 return
-            versions.record_migrations(self._settings, ended.image_id, answer["required"])
-            if answer["superuser"]["made"]:
-                versions.record_initial_superuser(
-                    self._settings, answer["superuser"]["username"], answer["superuser"]["mark"]
-                )
-                say(f"the password of superuser {answer['superuser']['username']!r} is set")
+            versions.record_migrations(self._settings, ended.image_id, answer.required)
+            if answer.superuser.made:
+                versions.record_initial_superuser(self._settings, answer.superuser.username, answer.superuser.mark)
+                say(f"the password of superuser {answer.superuser.username!r} is set")
             facts.set_mark(self._podman, ended.image_id)
             versions.record_version(self._settings, self._stack.version)
             self._answer.unlink()
@@ -243,9 +258,10 @@ def _program() -> str:
     return files("cvatd.stack").joinpath("inside/initialise.py").read_text()
 
 
-def _read(file: Path) -> dict[str, Any] | None:
+def _read(file: Path) -> Answer | None:
+    """None for one that is not whole: it comes out of a container."""
     try:
-        answer = json.loads(file.read_text())
+        with file.open("rb") as opened:
+            return Answer.model_validate_json(opened.read(ANSWER_BYTES))
     except (OSError, ValueError):
         return None
-    return answer if isinstance(answer, dict) and {"required", "superuser"} <= answer.keys() else None
