@@ -144,6 +144,9 @@ class Keeper:
             self._look(held, at_work)
         except CvatdError as error:
             self._away(error.message)
+        except Exception as error:  # half an answer of a Podman that ends just now must not end the watching
+            logger.exception("a look failed")
+            self._away(f"a look failed: {error}")
 
     def _look(self, held: bool, at_work: bool) -> None:
         now = time.monotonic()
