@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 
 import pytest
 
@@ -54,10 +55,15 @@ def test_what_is_wrong_with_it(standing: Stand) -> None:
 def test_it_watches_until_it_is_told_to_stop(standing: Stand) -> None:
     watching = standing.start("status", "--watch", "--json")
     assert watching.stdout is not None
-    looks = [Status.model_validate_json(watching.stdout.readline()) for _ in range(2)]
-    assert looks[0].at < looks[1].at
-    os.killpg(watching.pid, signal.SIGINT)
-    assert watching.wait(TIMEOUT_S) == 130
+    bound = threading.Timer(TIMEOUT_S, os.killpg, (watching.pid, signal.SIGKILL))  # a silent one ends, too
+    bound.start()
+    try:
+        looks = [Status.model_validate_json(watching.stdout.readline()) for _ in range(2)]
+        assert looks[0].at < looks[1].at
+        os.killpg(watching.pid, signal.SIGINT)
+        assert watching.wait(TIMEOUT_S) == 130
+    finally:
+        bound.cancel()
 
 
 def test_nothing_runs(stand: Stand) -> None:
