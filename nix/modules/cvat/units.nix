@@ -17,7 +17,8 @@ let
   units = map (container: "podman-${container.name}.service") containers;
 
   start = pkgs.writeShellScript "cvat-start" ''
-    ${systemctl} start cvat.target
+    # Why one does not start is told below.
+    ${systemctl} --quiet start cvat.target ${toString units} || true
     failed=
     for unit in ${toString units}; do
       ${systemctl} is-active --quiet "$unit" || failed="$failed $unit"
@@ -106,10 +107,8 @@ in
       };
     };
 
-    systemd.targets.cvat = {
-      description = "All of CVAT's containers";
-      partOf = [ "cvat.service" ];
-    };
+    # Not partOf cvat.service: a target comes after what it is part of, and cvat.service waits for this one.
+    systemd.targets.cvat.description = "All of CVAT's containers";
 
     systemd.services.cvat = {
       description = "CVAT";
