@@ -15,7 +15,11 @@ in
       description = "cvatd: watches CVAT";
       wantedBy = [ "multi-user.target" ];
       requires = [ "podman.socket" ];
-      after = [ "podman.socket" ];
+      wants = [ "cvat-secrets.service" ];
+      after = [
+        "podman.socket"
+        "cvat-secrets.service"
+      ];
       environment.CVATD_CONFIG = "/etc/cvatd/settings.json";
       path = [
         config.systemd.package
@@ -26,7 +30,8 @@ in
       startLimitIntervalSec = 300;
       startLimitBurst = 20;
       serviceConfig = hardening.common // {
-        Type = "exec";
+        Type = "notify";
+        WatchdogSec = "60s";
         ExecStart = "${lib.getExe' cvat.package "cvatd"} daemon";
         Slice = "cvatd.slice";
         Restart = "always";

@@ -86,8 +86,6 @@ let
     cfg.superuser.passwordFile
     cfg.database.passwordFile
   ];
-  # The data folder is made by the unit itself.
-  parent = builtins.dirOf (lib.removeSuffix "/" cfg.dataDir);
 in
 {
   config = lib.mkIf cfg.enable {
@@ -105,6 +103,13 @@ in
         MemoryHigh = cfg.resources.memoryHigh;
         MemoryMax = cfg.resources.memoryMax;
       };
+    };
+
+    # Only root may enter it: the numbers of the folders below may be those of people on this host.
+    systemd.tmpfiles.settings."10-cvat".${lib.removeSuffix "/" cfg.dataDir}.d = {
+      user = "root";
+      group = "root";
+      mode = "0700";
     };
 
     # Not partOf cvat.service: a target comes after what it is part of, and cvat.service waits for this one.
@@ -145,7 +150,7 @@ in
         description = "CVAT: folders, secrets and the proxy's configuration";
         serviceConfig = rootConfig // {
           ExecStart = "${cvatd} prepare";
-          ReadWritePaths = [ "-${parent}" ];
+          ReadWritePaths = [ "-${cfg.dataDir}" ];
           ProtectHome = hardening.protectHome paths;
           TimeoutStartSec = "60s";
         };

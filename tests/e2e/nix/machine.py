@@ -122,6 +122,7 @@ class Machine:
         script = f"""
             set -e
             mkdir -p /etc/cvatd
+            install --directory --mode=0700 /var/lib/cvat
             cp -L {units}/settings.json /etc/cvatd/settings.json
             cp -L {units}/units/* /run/systemd/system/
             cd {units}/wants

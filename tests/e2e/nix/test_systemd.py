@@ -22,6 +22,10 @@ MENDED_TIMEOUT_S = 40
 MB = 1 << 20
 MEMORY = "/sys/fs/cgroup/memory/cvat.slice"
 ASK = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8093/api/server/about', timeout=5).status)"
+ASK_DAEMON = """import json, pathlib
+from cvatd.core.local_socket import get
+print(json.dumps(get(pathlib.Path("/run/cvatd/daemon.sock"), "/status", 10)))"""
+PYTHON = str(ROOT / ".venv" / "bin" / "python")
 GREEDY = "x = bytearray(150 << 20); import time; time.sleep(60)"
 
 
@@ -52,7 +56,9 @@ def machine() -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def running(machine: Machine) -> Machine:
-    """With CVAT up."""
+    """With CVAT up, and before it the daemon, as a host boots."""
+    machine.systemctl("start", "cvatd.service")
+    assert machine.containers() == {}  # it watches what people start
     done = machine.run("systemctl", "start", "cvat.service", check=False, timeout_s=START_TIMEOUT_S)
     units = machine.systemctl("list-units", "--all", "--failed", "--plain", "--no-legend")
     assert done.returncode == 0, f"{done.stderr}\n{units}\n{machine.explain('cvat.service', 'cvat-init.service')}"
@@ -100,6 +106,16 @@ def test_the_limits_are_the_declared_ones(running: Machine) -> None:
     assert int(limit) == 2048 * MB
     quota = running.run("cat", "/sys/fs/cgroup/cpu/cvat.slice/cpu.cfs_quota_us").stdout
     assert int(quota) == 400_000
+
+
+def test_the_daemon_watches_them(running: Machine) -> None:
+    """Its own answer, by its socket."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while not (status := json.loads(running.run(PYTHON, "-c", ASK_DAEMON).stdout))["ready"]:
+        assert time.monotonic() < deadline, status["reasons"]
+        time.sleep(0.5)
+    assert {container["state"] for container in status["containers"]} == {"running"}
+    assert running.systemctl("show", "--property=NRestarts", "--value", "cvatd.service") == "0"
 
 
 def test_systemd_mends_a_container_and_nobody_else_is_restarted(running: Machine) -> None:
