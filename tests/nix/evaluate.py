@@ -29,12 +29,16 @@ class EvaluationError(Exception):
 
 @cache
 def nixpkgs() -> Path | None:
-    """The folder that <nixpkgs> stands for; None where Nix or <nixpkgs> is missing."""
+    """The folder that <nixpkgs> stands for; None where Nix, <nixpkgs> or the right to write to the store is missing."""
     if shutil.which("nix-instantiate") is None:
         return None
     found = _run(["nix-instantiate", "--find-file", "nixpkgs"], FIND_TIMEOUT_S)
     folder = Path(found.stdout.strip()) if found.returncode == 0 else None
-    return folder if folder and (folder / "nixos").is_dir() else None
+    if folder is None or not (folder / "nixos").is_dir():
+        return None
+    # Scripts and settings are written into the store while the modules are evaluated.
+    written = _run(["nix-instantiate", "--eval", "-E", 'builtins.toFile "may-write" ""'], FIND_TIMEOUT_S)
+    return folder if written.returncode == 0 else None
 
 
 def evaluate(expression: str, **arguments: object) -> Any:
