@@ -1,5 +1,10 @@
 # cvatd.service: watches CVAT's containers, explains what is wrong, and asks systemd to mend it.
-{ config, lib, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   cvat = config.services.cvat;
   hardening = import ../../lib/hardening.nix;
@@ -24,6 +29,7 @@ in
       path = [
         config.systemd.package
         config.virtualisation.podman.package
+        pkgs.iproute2
       ];
       restartTriggers = [ config.environment.etc."cvatd/settings.json".source ];
       unitConfig.RequiresMountsFor = [ cvat.dataDir ];
@@ -31,7 +37,10 @@ in
       startLimitBurst = 20;
       serviceConfig = hardening.common // {
         Type = "notify";
-        WatchdogSec = "60s";
+        NotifyAccess = "main";
+        WatchdogSec = "180s"; # it may wait 30 s for a Podman that hangs
+        TimeoutStopSec = "10s";
+        MemoryMax = "256M";
         ExecStart = "${lib.getExe' cvat.package "cvatd"} daemon";
         Slice = "cvatd.slice";
         Restart = "always";
@@ -44,6 +53,7 @@ in
           "CAP_CHOWN" # repairs owners of CVAT's folders
           "CAP_DAC_OVERRIDE" # reads secrets of containers
           "CAP_FOWNER"
+          "CAP_NET_ADMIN" # keeps the address of the containers' bridge
           "CAP_SYS_PTRACE" # reads which cgroup and namespace each process of a container is in
         ];
         PrivateDevices = true;
