@@ -134,6 +134,15 @@ class Podman:
         response = self._call("get", f"/networks/{network}/json", {}, accept=(200, 404))
         return response.json().get("network_interface") if response.status_code == 200 else None
 
+    def addresses(self, name: str, network: str) -> tuple[str, str] | None:
+        """Of a container in this network: Internet and hardware; None for one that does not run."""
+        response = self._call("get", f"/containers/{name}/json", {}, accept=(200, 404))
+        if response.status_code != 200:
+            return None
+        joined = response.json()["NetworkSettings"].get("Networks", {}).get(network, {})
+        address, hardware = joined.get("IPAddress"), joined.get("MacAddress")
+        return (address, hardware) if address and hardware else None
+
     def has_network(self, name: str) -> bool:
         return self._call("get", f"/networks/{name}/exists", {}, accept=(204, 404)).status_code == 204
 

@@ -176,9 +176,9 @@ class Runner:
                 self.wait_healthy(stack.container(name), tell, lambda: False)
 
     def start(self, name: str) -> None:
-        """Also gives the network its lasting address, as soon as there is somebody in it."""
+        """Also lets its neighbours know."""
         self.podman.start(name)
-        bridge.keep_address(self.podman.interface(stack_file().network))
+        bridge.settle(self.podman, stack_file().network, name)
 
     def wait_ready(self, stack: Stack, tell: Tell) -> None:
         """Raises CvatdError "not_ready" with all that is missing when the time is over, "container" for one that ended.

@@ -1,4 +1,6 @@
-"""The bridge's address stays its own as ports come and go: on a real bridge in a network of the test's own."""
+"""The bridge's address stays its own as ports come and go, and neighbours take up what is announced: on a real bridge
+in a network of the test's own.
+"""
 
 import os
 import shutil
@@ -7,7 +9,7 @@ import sys
 
 import pytest
 
-from cvatd.stack.bridge import keep_address
+from cvatd.stack.bridge import announce, keep_address
 
 TIMEOUT_S = 30
 PROGRAM = """
@@ -37,16 +39,46 @@ print("with a lower port", address("podman7"))
 ip("del", "first")
 print("without its first port", address("podman7"))
 """
+NEIGHBOUR = """
+import subprocess
+from cvatd.stack.bridge import announce
+
+def ip(*arguments):
+    return subprocess.run(["ip", *arguments], check=True, timeout=10, capture_output=True, text=True).stdout
+
+other = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo up; exec sleep 30"], stdout=subprocess.PIPE)
+other.stdout.readline()
+inside = ["nsenter", "--net", "--target", str(other.pid), "ip"]
+def there(*arguments):
+    return subprocess.run([*inside, *arguments], check=True, timeout=10, capture_output=True, text=True).stdout
+
+try:
+    ip("link", "add", "podman7", "type", "bridge")
+    ip("link", "add", "port", "type", "veth", "peer", "name", "eth0")
+    ip("link", "set", "port", "master", "podman7", "up")
+    ip("link", "set", "podman7", "up")
+    ip("link", "set", "eth0", "netns", str(other.pid))
+    there("address", "add", "10.9.0.2/24", "dev", "eth0")
+    there("link", "set", "eth0", "up")
+    there("neigh", "replace", "10.9.0.3", "lladdr", "02:00:00:00:00:01", "dev", "eth0", "nud", "reachable")
+    announce("podman7", "10.9.0.3", "02:00:00:00:00:02")
+    print("remembered", there("neigh", "show", "10.9.0.3").split("lladdr ")[1].split()[0])
+finally:
+    other.kill()
+    other.wait(10)
+"""
 
 
 def test_without_a_bridge_there_is_nothing_to_keep() -> None:
     for name in (None, "", "no-such-bridge", "../../proc", "x" * 200):
         assert not keep_address(name)
+        announce(name or "", "10.9.0.3", "02:00:00:00:00:02")
+    announce("lo", "nonsense", "02")
 
 
-def in_an_own_network(mode: str) -> dict[str, str]:
-    """What PROGRAM prints in namespaces of its own, by its words."""
-    command = ["unshare", "--net", "--mount", sys.executable, "-c", PROGRAM, mode]
+def in_an_own_network(program: str, mode: str = "") -> dict[str, str]:
+    """What the program prints in namespaces of its own, by its words."""
+    command = ["unshare", "--net", "--mount", sys.executable, "-c", program, mode]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert done.returncode == 0, done.stderr
     return {line.rpartition(" ")[0]: line.rpartition(" ")[2] for line in done.stdout.splitlines()}
@@ -68,13 +100,18 @@ def bridges() -> None:
 @pytest.mark.usefixtures("bridges")
 def test_a_bridge_left_alone_changes_its_address_with_its_ports() -> None:
     """What the mend is for: where this fails, it is needed no more."""
-    seen = in_an_own_network("left")
+    seen = in_an_own_network(PROGRAM, "left")
     assert seen["of its first port"] != seen["with a lower port"] == "02:00:00:00:00:01"
 
 
 @pytest.mark.usefixtures("bridges")
 def test_a_bridge_that_was_told_its_address_keeps_it() -> None:
-    seen = in_an_own_network("kept")
+    seen = in_an_own_network(PROGRAM, "kept")
     first = seen["of its first port"]
     assert (seen["needed"], seen["again"]) == ("True", "False")
     assert (seen["with a lower port"], seen["without its first port"]) == (first, first)
+
+
+@pytest.mark.usefixtures("bridges")
+def test_a_neighbour_takes_up_a_new_hardware_address_at_once() -> None:
+    assert in_an_own_network(NEIGHBOUR)["remembered"] == "02:00:00:00:00:02"

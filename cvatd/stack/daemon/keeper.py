@@ -162,8 +162,9 @@ class Keeper:
         self._missing = {name: self._missing.get(name, time.time()) for name in absent}
         self._checks.turn(self._containers, self._found)
         self._workers.turn(self._containers, self._found)
-        if before != {found.pid for found in self._found.values()}:
-            bridge.keep_address(self._podman.interface(stack_file().network))
+        for name, found in self._found.items():
+            if found.running and found.pid not in before:
+                bridge.settle(self._podman, stack_file().network, name)
         if at_work:
             return
         seen = self._sight(held)
