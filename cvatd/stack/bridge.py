@@ -13,20 +13,18 @@ import fcntl
 import ipaddress
 import socket
 import struct
-from pathlib import Path
 
 from cvatd.core.errors import CvatdError
 from cvatd.stack.podman import Podman
 
-INTERFACES = Path("/sys/class/net")
-SET_BY_HAND = "3"  # NET_ADDR_SET of the kernel's netdevice.h
 SIOCSIFHWADDR = 0x8924
+SIOCGIFHWADDR = 0x8927
 ETHERNET = 1  # ARPHRD_ETHER
 IPV4 = 0x0800
 ARP = 0x0806
 ASK = 1
 EVERYBODY = b"\xff" * 6
-REQUEST = struct.Struct("16sH6s16x")
+REQUEST = struct.Struct("16s24x")
 FRAME = struct.Struct("!6s6sHHHBBH6s4s6s4s")
 
 
@@ -51,19 +49,12 @@ def announce(interface: str, address: str, hardware: str) -> None:
         wire.send(FRAME.pack(*frame))
 
 
-def keep_address(interface: str | None) -> bool:
-    """Give the bridge the address that it has. True when that was needed; never fails."""
-    with contextlib.suppress(OSError, ValueError):
-        folder = INTERFACES / (interface or "-")
-        if (folder / "addr_assign_type").read_text().strip() == SET_BY_HAND:
-            return False
-        address = _hardware((folder / "address").read_text().strip())
-        if not any(address):
-            return False
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-            fcntl.ioctl(control, SIOCSIFHWADDR, REQUEST.pack(folder.name.encode(), ETHERNET, address))
-        return True
-    return False
+def keep_address(interface: str | None) -> None:
+    """Give the bridge the address that it has. Never fails."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        # Name, family, address: the answer to the question is the order.
+        request = fcntl.ioctl(control, SIOCGIFHWADDR, REQUEST.pack((interface or "").encode()))
+        fcntl.ioctl(control, SIOCSIFHWADDR, request)
 
 
 def _hardware(text: str) -> bytes:

@@ -63,6 +63,9 @@ class Memory:
     def logs(self, name: str, tail: int) -> str:
         return f"the last words of {name}\n"
 
+    def addresses(self, name: str, network: str) -> tuple[str, str] | None:
+        return None
+
     def interface(self, network: str) -> None:
         return None
 
