@@ -235,9 +235,11 @@ def http_facts(settings: StackSettings) -> HttpFacts:
     """Of CVAT's own health check and of its pages."""
     base = settings.local_url
     try:
-        health = requests.get(base + HEALTH_PATH, timeout=HTTP_TIMEOUT_S)
-        ui = requests.get(base + "/", timeout=HTTP_TIMEOUT_S, stream=True)
-        ui.close()
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy that the environment names does not lead to this host
+            health = session.get(base + HEALTH_PATH, timeout=HTTP_TIMEOUT_S)
+            ui = session.get(base + "/", timeout=HTTP_TIMEOUT_S, stream=True)
+            ui.close()
     except requests.RequestException as error:
         return HttpFacts(fault=f"{base} does not answer ({type(error).__name__})")
     try:

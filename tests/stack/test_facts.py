@@ -333,6 +333,14 @@ def test_an_answer_that_is_not_cvats_has_no_checks(body: bytes) -> None:
     assert (seen.status, seen.checks, seen.ui_status, seen.fault) == (502, {}, 502, "")
 
 
+def test_a_proxy_of_the_environment_is_not_gone_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with face((200, b"{}")) as settings:
+        assert facts.http_facts(settings).status == 200
+
+
 def test_a_proxy_that_does_not_answer_is_a_fault() -> None:
     with face((200, b"")) as settings:
         pass
