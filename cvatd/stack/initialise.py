@@ -7,6 +7,7 @@ it to its work, and the next one takes up the answer.
 import contextlib
 import fcntl
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from cvatd.core.settings import StackSettings
 from cvatd.stack import facts, readiness, secret_files, versions
 from cvatd.stack.layout import Ownership
 from cvatd.stack.limits import Parent
-from cvatd.stack.podman import Podman
+from cvatd.stack.podman import Found, Podman
 from cvatd.stack.readiness import InitState
 from cvatd.stack.spec import INIT_CONTAINER, Container, Mount, Stack
 
@@ -32,6 +33,7 @@ LOOK_S = 1.0
 LAST_LINES = 25
 POLL_S = 0.2
 ENDED = ("exited", "stopped")
+AT_WORK = ("running", "stopping", "paused")
 SERVER = "cvat-server"
 ANSWER = "answer.json"
 ANSWER_BYTES = 1 << 20
@@ -191,8 +193,9 @@ class Initialiser:
     def _started(self, script: str, arguments: list[str], environment: dict[str, str], secret: str) -> bool:
         """False when one is at work already."""
         with self._exclusive():
-            running = self._podman.containers().get(INIT_CONTAINER)
-            if running is not None and running.running:
+            before = self._podman.containers().get(INIT_CONTAINER)
+            if before is not None and before.state in AT_WORK:
+                refuse_paused(before)
                 return False
             self._podman.remove(INIT_CONTAINER)
             self._answer.unlink(missing_ok=True)  # of one that was removed with its answer not taken up
@@ -254,14 +257,21 @@ class Initialiser:
         return self._podman.image_id(self._stack.container(SERVER).image)
 
 
+def refuse_paused(init: Found) -> None:
+    """Raises CvatdError "busy": to remove it now would break off a migration, and its end never comes by itself."""
+    if init.state == "paused":
+        words = f"{INIT_CONTAINER} is paused in the middle of its work: `podman unpause {INIT_CONTAINER}` lets it end."
+        raise CvatdError("busy", words)
+
+
 def _program() -> str:
     return files("cvatd.stack").joinpath("inside/initialise.py").read_text()
 
 
 def _read(file: Path) -> Answer | None:
-    """None for one that is not whole: it comes out of a container."""
+    """None for one that is not whole, or no file: it comes out of a container, which may put a link or a pipe there."""
     try:
-        with file.open("rb") as opened:
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
             return Answer.model_validate_json(opened.read(ANSWER_BYTES))
     except (OSError, ValueError):
         return None

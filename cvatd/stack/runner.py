@@ -12,7 +12,7 @@ from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
 from cvatd.stack import bridge, facts, health, layout, lock, ports, readiness, rotate, secret_files, wishes
 from cvatd.stack.desired import check_data, desired
-from cvatd.stack.initialise import Initialised, Initialiser
+from cvatd.stack.initialise import AT_WORK, Initialised, Initialiser, refuse_paused
 from cvatd.stack.layout import Ownership
 from cvatd.stack.limits import Parent
 from cvatd.stack.plan import Plan, make_plan, refuse_foreign
@@ -122,7 +122,8 @@ class Runner:
         stack, containers = self.stack(), self.podman.containers()
         refuse_foreign(stack, containers)
         init = containers.get(INIT_CONTAINER)
-        if init is not None and init.running:
+        if init is not None and init.state in AT_WORK:
+            refuse_paused(init)
             raise CvatdError("busy", f"{INIT_CONTAINER} is migrating the database. Wait for its end and try again.")
         wishes.set_down(self.settings)
         for wave in _leaves_first([name for name, found in containers.items() if found.ours], stack):

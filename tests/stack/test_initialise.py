@@ -1,7 +1,9 @@
 """When init runs, waits, takes up what another began, or refuses: decided by facts, without a real CVAT."""
 
 import json
+import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,24 @@ def test_one_that_fails_is_told_with_its_last_lines(
         initialiser.ensure(quiet)
     assert refused.value.code == "init"
     assert versions.data_version(settings) is None
+
+
+def test_one_that_is_paused_is_neither_removed_nor_waited_for(initialiser: Initialiser, cvat: Cvat) -> None:
+    cvat.put(INIT_CONTAINER, "paused")
+    with pytest.raises(CvatdError, match="podman unpause cvat-init") as refused:
+        initialiser.ensure(quiet)
+    assert refused.value.code == "busy"
+    assert (cvat.made, cvat.waited) == ([], 0)
+    assert INIT_CONTAINER in cvat.containers()
+
+
+@pytest.mark.parametrize("put", [lambda answer: os.mkfifo(answer), lambda answer: answer.symlink_to("/dev/zero")])
+def test_an_answer_that_is_no_file_is_none(
+    initialiser: Initialiser, cvat: Cvat, monkeypatch: pytest.MonkeyPatch, put: Callable[[Path], None]
+) -> None:
+    monkeypatch.setattr(cvat, "init", lambda: (put(cvat.answer), cvat.end(0)))
+    with pytest.raises(CvatdError, match="ended well and still"):
+        initialiser.ensure(quiet)
 
 
 def test_one_that_ends_well_and_did_nothing_is_not_believed(

@@ -237,10 +237,17 @@ def test_down_removes_ours_alone_leaves_first(podman: Memory, settings: StackSet
     assert podman.events[-1] == ("remove", STACK.network)
 
 
-def test_down_waits_for_an_init_at_work_and_touches_nothing_until_then(podman: Memory, settings: StackSettings) -> None:
-    for name in (*STACK.names, INIT_CONTAINER):
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [("running", "migrating the database"), ("stopping", "migrating the database"), ("paused", "podman unpause")],
+)
+def test_down_waits_for_an_init_at_work_and_touches_nothing_until_then(
+    podman: Memory, settings: StackSettings, state: str, words: str
+) -> None:
+    for name in STACK.names:
         podman.put(name)
-    with pytest.raises(CvatdError, match="migrating the database") as refused:
+    podman.put(INIT_CONTAINER, state)
+    with pytest.raises(CvatdError, match=words) as refused:
         Runner(podman, settings).down(told)  # type: ignore[arg-type]
     assert refused.value.code == "busy"
     assert podman.events == []
