@@ -1,7 +1,9 @@
 """Who holds a port that a container is to publish? Asked before anything is started."""
 
 import errno
+import ipaddress
 import socket
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,7 +26,7 @@ def check(stack: Stack, plan: Plan) -> None:
             fault = why_not(publish.host, port)
             if fault is None:
                 continue
-            by = holder(port)
+            by = holder(publish.host, port)
             if by != f"the container {container.name}":
                 raise CvatdError(
                     "port",
@@ -49,23 +51,34 @@ def why_not(host: str, port: int) -> str | None:
     return None
 
 
-def holder(port: int) -> str:
-    """In words; empty where this user may not see it."""
-    inodes = {f"socket:[{inode}]" for table in TABLES for inode in listening(_read(Path("/proc/net") / table), port)}
+def holder(host: str, port: int) -> str:
+    """Who keeps others from listening there, in words; empty where this user may not see it."""
+    tables = [_read(Path("/proc/net") / table) for table in TABLES]
+    inodes = {f"socket:[{inode}]" for table in tables for inode in listening(table, host, port)}
     for process in Path("/proc").iterdir():
         if process.name.isdigit() and inodes & set(_links(process / "fd")):
             return _name(process)
     return ""
 
 
-def listening(table: str, port: int) -> list[str]:
-    """Inodes of the sockets that listen on this port, out of /proc/net/tcp or tcp6. Pure."""
-    found = []
+def listening(table: str, host: str, port: int) -> list[str]:
+    """Inodes of the sockets that listen on this port of this address or of all, out of /proc/net/tcp or tcp6. Pure."""
+    found, wanted = [], ipaddress.ip_address(host)
     for line in table.splitlines()[1:]:
         fields = line.split()
-        if fields[3] == LISTENING and int(fields[1].rsplit(":", 1)[1], 16) == port:
-            found.append(fields[9])
+        address, _, number = fields[1].rpartition(":")
+        if fields[3] == LISTENING and int(number, 16) == port:
+            theirs = _address(address)
+            if theirs == wanted or theirs.is_unspecified or wanted.is_unspecified:
+                found.append(fields[9])
     return found
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The kernel writes each four bytes as a number in the machine's own order."""
+    words = [int(text[start : start + 8], 16) for start in range(0, len(text), 8)]
+    address = ipaddress.ip_address(b"".join(word.to_bytes(4, sys.byteorder) for word in words))
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _name(process: Path) -> str:

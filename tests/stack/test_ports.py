@@ -40,11 +40,21 @@ time.sleep(60)
 
 
 def test_only_those_that_listen_on_the_port_count() -> None:
-    assert listening(TABLE, 8093) == ["21001", "21002"]
-    assert listening(TABLE6, 8093) == ["31001"]
-    assert listening(TABLE, 22) == ["21005"]
-    assert listening(TABLE, 0xC350) == []
-    assert listening("", 8093) == []
+    assert listening(TABLE, "127.0.0.1", 8093) == ["21001", "21002"]
+    assert listening(TABLE6, "::1", 8093) == ["31001"]
+    assert listening(TABLE, "127.0.0.1", 22) == ["21005"]
+    assert listening(TABLE, "127.0.0.1", 0xC350) == []
+    assert listening("", "127.0.0.1", 8093) == []
+
+
+def test_who_listens_at_another_address_is_in_nobodys_way() -> None:
+    assert listening(TABLE, "192.0.2.1", 8093) == ["21002"]
+    assert listening(TABLE, "192.0.2.1", 22) == []
+    assert listening(TABLE, "0.0.0.0", 22) == ["21005"]
+    assert listening(TABLE6, "127.0.0.1", 8093) == ["31001"]
+    mapped = TABLE6.replace("0" * 32 + ":1F9D", "0000000000000000FFFF00000100007F:1F9D")
+    assert listening(mapped, "127.0.0.1", 8093) == ["31001"]
+    assert listening(mapped, "192.0.2.1", 8093) == []
 
 
 @pytest.fixture
@@ -61,7 +71,7 @@ def listener() -> Iterator[tuple[int, int]]:
 
 def test_a_real_listener_is_found_in_the_kernels_own_table() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        inodes = listening(Path("/proc/net/tcp").read_text(), server.getsockname()[1])
+        inodes = listening(Path("/proc/net/tcp").read_text(), "127.0.0.1", server.getsockname()[1])
         assert f"socket:[{inodes[0]}]" == os.readlink(f"/proc/self/fd/{server.fileno()}")
 
 
@@ -79,7 +89,7 @@ def test_ports_of_ipv6_are_asked_alike() -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
         port = server.getsockname()[1]
         assert why_not("::1", port) == "it is taken"
-        assert listening(Path("/proc/net/tcp6").read_text(), port)
+        assert listening(Path("/proc/net/tcp6").read_text(), "::1", port)
     assert why_not("::1", port) is None
 
 

@@ -178,7 +178,7 @@ def look_port(settings: StackSettings, ours: Mapping[str, Found]) -> str | None:
     if proxy is not None and proxy.state in {"running", "paused"}:
         return None
     fault = ports.why_not(settings.host, settings.port)
-    return None if fault is None else ports.holder(settings.port) or f"somebody ({fault})"
+    return None if fault is None else ports.holder(settings.host, settings.port) or f"somebody ({fault})"
 
 
 def look_details(podman: Podman, ours: Mapping[str, Found]) -> dict[str, Details]:
