@@ -110,9 +110,11 @@ def heartbeats(seen: Evidence) -> Finding | None:
     silent = [worker for worker in seen.redis().workers if worker.silent_s >= readiness.SILENT_WORKER_S]
     if not silent:
         return None
+    # Whoever can write to Redis chooses a worker's name: only names of ours come into a command.
+    names = sorted({worker.hostname for worker in silent}.intersection(seen.stack.names))
     return Finding(
         "Workers have gone silent without signing off.",
-        "cvatd restart " + " ".join(sorted({worker.hostname for worker in silent})),
+        " ".join(["cvatd restart", *names]),
         [f"a worker of {w.hostname} for {', '.join(w.queues)}: silent for {_duration(w.silent_s)}" for w in silent],
         urgent=False,
     )

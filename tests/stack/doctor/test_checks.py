@@ -181,6 +181,11 @@ CASES: list[tuple[str, Evidence, list[str]]] = [
         redis(workers=[*REDIS.workers, replace(REDIS.workers[0], silent_s=500.0)]),
         ["cvat-worker-default", "8 min 20 s"],
     ),
+    (
+        "heartbeats",
+        redis(workers=[*REDIS.workers, replace(REDIS.workers[0], hostname="a; b", silent_s=500.0)]),
+        ["a worker of a; b", "\ncvatd restart\n"],
+    ),
     ("failed", redis(queues={"export": Queue(0, 0, 4)}), ["4 requests", "export: 4 failed", "cvat-worker-default"]),
     (
         "work-horse",
