@@ -62,8 +62,10 @@ def settle_database(runner: "Runner", tell: "Tell") -> None:
 
 def django(runner: "Runner", tell: "Tell") -> list[str]:
     """A new key: ends all sessions of people. Containers that run are made anew with it; returns as `database`."""
-    keys = str(secret_files.django_key_file(runner.settings).parent)
-    units = _units(runner, lambda container: any(mount.source == keys for mount in container.mounts))
+    keys = secret_files.django_key_file(runner.settings).parent
+    if not keys.is_dir():
+        raise CvatdError("secret", f"There is no {keys} yet: `cvatd up` makes it, and a key in it.")
+    units = _units(runner, lambda container: any(mount.source == str(keys) for mount in container.mounts))
     with runner.exclusive():
         secret_files.replace_django_key(runner.settings, runner.owner)
     if units is None and any(found.ours and found.running for found in runner.podman.containers().values()):

@@ -5,13 +5,15 @@ import hashlib
 import hmac
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
 from cvatd.stack import layout, secret_files
 from cvatd.stack.layout import Ownership
-from cvatd.stack.rotate import scram_verifier
+from cvatd.stack.rotate import django, scram_verifier
 
 # These numbers belong to containers: only root may give files away.
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="ownership is given by root")
@@ -35,6 +37,13 @@ def test_the_verifier_is_that_of_rfc_7677() -> None:
     client_key = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
     assert hashlib.sha256(client_key).digest() == stored
     assert base64.b64encode(hmac.digest(server, exchange, "sha256")) == b"6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+
+
+def test_a_key_where_nothing_was_made_yet_is_refused_in_words(tmp_path: Path) -> None:
+    runner = SimpleNamespace(settings=StackSettings(data_dir=tmp_path / "cvat"))
+    with pytest.raises(CvatdError, match="keys yet: `cvatd up` makes it"):
+        django(runner, lambda *_: None)  # type: ignore[arg-type]
+    assert not (tmp_path / "cvat").exists()
 
 
 def test_the_verifier_does_not_hold_the_password() -> None:
