@@ -23,7 +23,6 @@ from cvatd.stack.spec import SECRETS_TARGET, SPEC_LABEL, STACK_LABEL, Container
 
 CONNECT_TIMEOUT_S = 60.0
 OLDEST = (4, 3)
-NANOSECONDS = 1_000_000_000
 NO_IMAGE_WORDS = ("image not known", "no such image")
 
 

@@ -81,12 +81,6 @@ class Checks:
             life = (found[container.name].id, found[container.name].started_at)
             threading.Thread(target=self._one, args=(container, life), daemon=True).start()
 
-    def due_in_s(self) -> float:
-        """Until the next check has to be asked."""
-        with self._guard:
-            moments = [checked.due_at for name, checked in self._known.items() if name not in self._asking]
-        return max(0.0, min(moments, default=time.time() + STARTING_INTERVAL_S) - time.time())
-
     def _one(self, container: Container, life: tuple[str, float]) -> None:
         answer = None
         try:

@@ -39,7 +39,7 @@ LOCK_FILE = ".daemon.lock"
 UNIT = "podman-{}.service"  # as NixOS names them
 PODMAN_TIMEOUT_S = 30.0
 FRESH_S = 1.0
-MOST_SPANS = 50
+MOST_SPANS = 500
 LAST_ACT_S = 1.0
 
 logger = log.get("cvatd.daemon")
@@ -210,7 +210,8 @@ class Keeper:
             self._own.append(self._done.popleft())
         if by != os.getpid() and (held or self._was_held or taken_at >= self._turned_at):
             others = [span for span in self._own if span.begin != taken_at]
-            self._own = [*others[-MOST_SPANS:], Span(taken_at, now)]
+            self._own = [*others, Span(taken_at, now)]
+        self._own = self._own[-MOST_SPANS:]
         if self._was_held and not held:
             self._read_settings()
         self._was_held, self._turned_at = held, now
