@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -30,7 +30,7 @@ def reset(
         refuse_foreign(runner.stack(), runner.podman.containers())
         shown = sys.stderr if json_ else sys.stdout
         print(*loss_lines(reset.losses(runner.podman, settings), settings), sep="\n", file=shown, flush=True)
-        confirm(yes, settings.data_dir)
+        confirm(yes, settings.data_dir, shown)
         present = [name for name, found in runner.podman.containers().items() if found.ours]
         left = "Interrupted. No data were deleted: `cvatd reset` goes on, `cvatd up` brings CVAT back."
         now = datetime.now(UTC)
@@ -58,13 +58,16 @@ def loss_lines(losses: "Losses", settings: "StackSettings") -> list[str]:
     return lines
 
 
-def confirm(yes: str | None, folder: Path) -> None:
+def confirm(yes: str | None, folder: Path, shown: TextIO) -> None:
     """Raises CvatdError "usage" unless the folder was named."""
     from cvatd.core.errors import CvatdError
 
     if yes is None and not sys.stdin.isatty():
         raise CvatdError("usage", f"Nobody can be asked here. If it is meant: cvatd reset --yes {folder}")
-    given = input(f"Type {folder} to go on: ") if yes is None else yes
+    given = yes
+    if given is None:
+        print(f"Type {folder} to go on: ", end="", file=shown, flush=True)
+        given = input()
     if given.strip() != str(folder):
         raise CvatdError("usage", f"Nothing was done: {given.strip()!r} is not {folder}.")
 

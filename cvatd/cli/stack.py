@@ -77,7 +77,8 @@ def down(json_: bool = JSON) -> None:
         board = Board([*order, *(name for name in present if name not in order)])
         watch(board, runner.down, _left_by_down, sys.stderr if json_ else sys.stdout)
         kept = f"The data stay in {runner.settings.data_dir}."
-        words = f"{len(present)} containers removed. {kept}" if present else f"Nothing to do: nothing runs. {kept}"
+        count = f"{len(present)} container{'s' * (len(present) != 1)}"
+        words = f"{count} removed. {kept}" if present else f"Nothing to do: nothing runs. {kept}"
         output.emit({"removed": sorted(present), "data_dir": str(runner.settings.data_dir)}, json_, words)
 
 

@@ -1,5 +1,7 @@
 """Reset asks by name and says what is lost."""
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,11 +33,19 @@ def test_a_database_outside_is_not_touched_and_said() -> None:
 
 
 def test_only_the_folders_own_name_will_do() -> None:
-    confirm("/var/lib/cvat", FOLDER)
+    confirm("/var/lib/cvat", FOLDER, sys.stdout)
     for wrong in ("cvat", "", "yes", "/var/lib/cvat2"):
         with pytest.raises(CvatdError) as refused:
-            confirm(wrong, FOLDER)
+            confirm(wrong, FOLDER, sys.stdout)
         assert refused.value.code == "usage"
+
+
+def test_the_question_goes_where_the_losses_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, shown = io.StringIO("/var/lib/cvat\n"), io.StringIO()
+    monkeypatch.setattr(answer, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", answer)
+    confirm(None, FOLDER, shown)
+    assert shown.getvalue() == "Type /var/lib/cvat to go on: "
 
 
 def test_the_way_back_is_said() -> None:
