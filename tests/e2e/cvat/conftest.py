@@ -29,6 +29,7 @@ class Standing:
             stand_module.clear(self._host)
             self._stand.up()
             self._up = True
+        self._stand.wait_until_it_answers()
         return self._stand
 
     def put_aside(self) -> None:

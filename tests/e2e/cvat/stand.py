@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cvatd.core.settings import StackSettings
+from cvatd.stack import facts
 from cvatd.stack.limits import CGROUPS
 from cvatd.stack.podman import Found, Podman
 from cvatd.stack.runner import Runner
@@ -23,6 +24,7 @@ CVATD = Path(sys.executable).with_name("cvatd")
 SLICE = f"cvatdtests{zlib.crc32(str(ROOT).encode()):08x}"
 NETWORK = "cvat-network"
 COMMAND_TIMEOUT_S = 120
+ANSWER_TIMEOUT_S = 30
 REMOVE_TIMEOUT_S = 60
 CGROUP_TIMEOUT_S = 10
 GB = 1 << 30
@@ -75,6 +77,13 @@ class Stand:
         told: list[tuple[str, str, str]] = []
         self.runner().up(lambda *words: told.append(words))
         return told
+
+    def wait_until_it_answers(self) -> None:
+        """For seconds after the start of a container nginx remembers where it was before."""
+        deadline = time.monotonic() + ANSWER_TIMEOUT_S
+        while (seen := facts.http_facts(self.settings)).status != 200 or seen.ui_status != 200:
+            assert time.monotonic() < deadline, seen
+            time.sleep(0.1)
 
     def cvatd(
         self, *arguments: str, check: bool = True, input: str | None = None, timeout_s: float = COMMAND_TIMEOUT_S
