@@ -8,11 +8,16 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from cvatd.core import database, migrate
 from cvatd.core.database import Pool
 from cvatd.core.embedded import stores
 from cvatd.core.embedded.supervisor import Supervisor
+
+# Laws are about what comes out: on a busy machine an example may take its time.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINERS = {name: ROOT / name / "bin" / "python" for name in (".venv-trainer", ".venv-trainer-8.3.217")}

@@ -198,7 +198,6 @@ def run(steps: list[tuple[float, Sight]], policy: Policy) -> list[tuple[float, S
 
 
 @given(FREE_STEPS)
-@settings(deadline=None)
 def test_never_above_the_ceiling(steps: list[tuple[float, Sight]]) -> None:
     acts = [(now, action.container) for now, _, made in run(steps, SMALL) for action in made.actions]
     for now, name in acts:
@@ -207,7 +206,6 @@ def test_never_above_the_ceiling(steps: list[tuple[float, Sight]]) -> None:
 
 
 @given(STEPS)
-@settings(deadline=None)
 def test_never_against_a_persons_wish(steps: list[tuple[float, Sight]]) -> None:
     for _, sight, decision in run(steps, SMALL):
         for action in decision.actions:
@@ -226,7 +224,6 @@ def test_never_against_a_persons_wish(steps: list[tuple[float, Sight]]) -> None:
 
 
 @given(STEPS)
-@settings(deadline=None)
 def test_one_act_a_container_and_a_reason_for_each(steps: list[tuple[float, Sight]]) -> None:
     for _, _, decision in run(steps, SMALL):
         names = [action.container for action in decision.actions]
@@ -241,7 +238,7 @@ def test_pauses_grow_and_are_bounded(level: int) -> None:
 
 
 @given(st.floats(0.2, 20))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_one_that_dies_at_once_is_started_after_growing_pauses(step_s: float) -> None:
     steps = [(step_s, Sight(up=True, containers=(DEAD,)))] * 400
     moments = [now for now, _, decision in run(steps, POLICY) if decision.actions]

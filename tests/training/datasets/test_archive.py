@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cvatd.training.datasets.archive import open_archive
@@ -55,7 +55,6 @@ def test_law_any_bytes(data: bytes) -> None:
     unpack_all(data)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), max_size=8), st.integers(0, len(GOOD)))
 def test_law_mutated_zips(changes: list[tuple[int, int]], cut: int) -> None:
     data = bytearray(GOOD)
@@ -66,7 +65,6 @@ def test_law_mutated_zips(changes: list[tuple[int, int]], cut: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@settings(deadline=None)
 @given(st.lists(names, max_size=6), st.data())
 def test_law_any_names(chosen: list[str], data: st.DataObject) -> None:
     out = io.BytesIO()
