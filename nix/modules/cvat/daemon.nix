@@ -54,6 +54,7 @@ in
           "CAP_DAC_OVERRIDE" # reads secrets of containers
           "CAP_FOWNER"
           "CAP_NET_ADMIN" # keeps the address of the containers' bridge
+          "CAP_NET_RAW" # tells neighbours there of a container's new address
           "CAP_SYS_PTRACE" # reads which cgroup and namespace each process of a container is in
         ];
         PrivateDevices = true;
@@ -61,6 +62,7 @@ in
           "AF_UNIX"
           "AF_INET" # asks CVAT by its published port
           "AF_INET6"
+          "AF_PACKET" # speaks ARP on the containers' bridge
         ];
         SystemCallFilter = [
           "@system-service"

@@ -40,3 +40,9 @@ def test_it_agrees_with_the_settings() -> None:
     assert value("RuntimeDirectory") == settings.socket.parent.name
     assert f"-{settings.data_dir}" in value("ReadWritePaths").split()
     assert value("Type") == "notify"
+
+
+def test_it_may_do_what_the_bridge_needs() -> None:
+    """`bridge` never fails: what it may not do would be missed by nobody."""
+    assert {"CAP_NET_ADMIN", "CAP_NET_RAW"} <= set(value("CapabilityBoundingSet").split())
+    assert {"AF_INET", "AF_PACKET"} <= set(value("RestrictAddressFamilies").split())
