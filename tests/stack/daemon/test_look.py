@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cvatd.core.errors import CvatdError
@@ -124,10 +124,13 @@ def test_events_of_ours_alone() -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.integers() | st.text(max_size=5), lambda inner: st.dictionaries(st.text(max_size=5), inner)
+    st.none() | st.integers() | st.text(max_size=5),
+    lambda inner: st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(st.dictionaries(st.sampled_from(["Actor", "timeNano", "Action"]), JSON))
 def test_no_event_ends_the_following(strange: dict[str, object]) -> None:
     assert parse(strange) is None
