@@ -14,6 +14,7 @@ from cvatd.core.errors import CvatdError
 
 LOG_BYTES = 20 << 20
 POLL_S = 0.05
+LONGEST_POLL_S = 1.0
 ANSWER_TIMEOUT_S = 60.0
 EXEC_OUTPUT_BYTES = 16 << 20
 FRAME = struct.Struct(">BxxxL")
@@ -137,7 +138,8 @@ def _demultiplex(response: requests.Response, deadline: float) -> tuple[str, str
 
 def wait(api: APIClient, name: str, timeout_s: float) -> int:
     """Podman's own wait hangs for ever when a clean-up failed and the state stays `stopped`; this looks."""
-    deadline = time.monotonic() + timeout_s
+    began = time.monotonic()
+    deadline = began + timeout_s
     while True:
         response = api.get(f"/containers/{name}/json", timeout=min(timeout_s, ANSWER_TIMEOUT_S))
         if response.status_code == 404:
@@ -148,7 +150,8 @@ def wait(api: APIClient, name: str, timeout_s: float) -> int:
             return int(state["ExitCode"])
         if time.monotonic() > deadline:
             raise CvatdError("timeout", f"{name} did not end within {timeout_s:.0f} s.")
-        time.sleep(POLL_S)
+        # Of a migration of an hour the end is not worth twenty questions a second.
+        time.sleep(min(LONGEST_POLL_S, max(POLL_S, (time.monotonic() - began) / 50)))
 
 
 def logs(api: APIClient, name: str, tail: int) -> str:
