@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from cvatd.core import words
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import LimitSettings
 from cvatd.stack.podman import Host
@@ -250,8 +251,8 @@ def _make_room(folder: Path, limits: LimitSettings) -> None:
 def _too_much(used: int, limit: int) -> CvatdError:
     return CvatdError(
         "limits",
-        f"The stack uses {used >> 20} MiB and stack.limits.memory_max is {limit >> 20} MiB: the kernel would kill "
-        "containers at once. Set it higher, or stop the stack first (cvatd down).",
+        f"The stack uses {words.memory(used)} and stack.limits.memory_max is {words.memory(limit)}: the kernel would "
+        "kill containers at once. Set it higher, or stop the stack first (cvatd down).",
     )
 
 

@@ -53,7 +53,7 @@ def gather(
         data_dir=settings.data_dir,
         at=time.time(),
         url=address(settings),
-        ready=not (reasons := why_not_ready(stack, seen, init)),
+        ready=not (reasons := why_not_ready(stack, seen, init, settings.manager)),
         wanted=wanted.up,
         reasons=reasons,
         containers=_containers(stack, seen, wanted.stopped, restarts),
@@ -73,10 +73,11 @@ def gather(
     )
 
 
-def why_not_ready(stack: Stack, seen: Facts, init: readiness.InitState) -> list[str]:
+def why_not_ready(stack: Stack, seen: Facts, init: readiness.InitState, manager: str = "cvatd") -> list[str]:
     """As readiness has it; where nothing runs at all that one sentence says it."""
     if not any(name in seen.found and seen.found[name].running for name in stack.names):
-        return ["no container runs; `cvatd up` starts CVAT"]
+        start = "systemctl start cvat.service" if manager == "systemd" else "cvatd up"
+        return [f"no container runs; `{start}` starts CVAT"]
     return readiness.why_not_ready(stack, seen, init)
 
 

@@ -139,7 +139,7 @@ def test_a_limit_below_what_is_used_is_refused_and_nothing_is_changed(unified: P
     parent.ensure(LIMITS)
     fill(unified / "cvat", 350 * MIB)
     smaller = LimitSettings(memory_high=100 * MIB, memory_max=200 * MIB)
-    with pytest.raises(CvatdError, match=r"350 MiB .* 200 MiB") as refused:
+    with pytest.raises(CvatdError, match=r"350 MB .* 200 MB") as refused:
         parent.ensure(smaller)
     assert refused.value.code == "limits"
     assert (unified / "cvat" / "memory.max").read_text() == str(400 * MIB)
@@ -199,7 +199,7 @@ def test_systemd_is_not_let_kill_either(systemctl: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(limits, "SQUEEZE_S", 0.2)
     fill(systemctl / "cvat.slice", 350 * MIB)
     (systemctl / "cvat.slice" / "memory.high").write_text("max\n")
-    with pytest.raises(CvatdError, match="350 MiB"):
+    with pytest.raises(CvatdError, match="350 MB"):
         Parent("cvat", host("v2", "systemd")).ensure(LimitSettings(memory_high=MIB, memory_max=2 * MIB))
     assert "set-property" not in (systemctl / "asked").read_text()
     assert (systemctl / "cvat.slice" / "memory.high").read_text() == "max\n"
@@ -297,7 +297,7 @@ def test_memory_in_use_is_counted_and_no_limit_may_fall_below_it(parent: Parent)
         usage = parent.usage()
         assert usage is not None
         assert 60 * MIB < usage.memory < 200 * MIB
-        with pytest.raises(CvatdError, match=r"uses \d+ MiB .* 30 MiB") as refused:
+        with pytest.raises(CvatdError, match=r"uses \d+ MB .* 30 MB") as refused:
             parent.ensure(LimitSettings(memory_high=20 * MIB, memory_max=30 * MIB))
         assert refused.value.code == "limits"
         assert taker.poll() is None, "nothing is killed"

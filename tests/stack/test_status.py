@@ -96,6 +96,9 @@ def test_queues_are_those_declared_and_those_that_are_there(stack: Stack) -> Non
 def test_nothing_runs_is_one_sentence(stack: Stack) -> None:
     seen = well(stack, found={"cvat-db": found("cvat-db", "exited"), "foreign": found("foreign")})
     assert why_not_ready(stack, seen, DONE) == ["no container runs; `cvatd up` starts CVAT"]
+    assert why_not_ready(stack, seen, DONE, "systemd") == [
+        "no container runs; `systemctl start cvat.service` starts CVAT"
+    ]
 
 
 @pytest.mark.parametrize(
