@@ -58,6 +58,7 @@ in
           "CAP_SYS_PTRACE" # reads which cgroup and namespace each process of a container is in
         ];
         PrivateDevices = true;
+        PrivateMounts = true; # it mounts nothing, and what it might would stay its own
         RestrictAddressFamilies = [
           "AF_UNIX"
           "AF_INET" # asks CVAT by its published port
