@@ -51,6 +51,7 @@ def test_no_database_an_empty_one_and_one_that_is_done_are_told_apart(stand: Sta
     status, answer = init(stand)
     assert status == 1
     assert "there is no database" in str(answer["error"])
+    assert "CVAT's database is not there" in stand.cvatd("doctor", "database", check=False).stdout
     sql(stand, "ALTER DATABASE other RENAME TO cvat", database="postgres")
     status, answer = init(stand)
     assert (status, answer["ran"], answer["superuser_made"]) == (0, True, True)
