@@ -23,6 +23,7 @@ from typing import Any
 import httpx
 
 from benchmarks import stack
+from benchmarks.stack import Row
 from cvatd.training.runner import trainer_environment
 from cvatd.training.shapes import draw_shapes
 
@@ -65,9 +66,6 @@ def main() -> None:
             service.wait(60)
     rows += stack.rows()
     report(rows)
-
-
-Row = tuple[str, str, str]
 
 
 def help_time() -> Row:

@@ -12,6 +12,7 @@ from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
 from cvatd.stack import layout
 
+LOCK_FILE = ".lock"
 TIMEOUT_S = 5.0
 POLL_S = 0.1
 
@@ -30,7 +31,7 @@ def exclusive(settings: StackSettings, timeout_s: float = TIMEOUT_S) -> Iterator
 def _acquired(settings: StackSettings, deadline: float) -> TextIO:
     while True:
         layout.make_data_dir(settings)
-        file = settings.data_dir / ".lock"
+        file = settings.data_dir / LOCK_FILE
         try:
             lock = file.open("a+")
         except OSError as error:

@@ -1,7 +1,6 @@
 """The daemon: looks, decides, acts, and answers, until it is told to end."""
 
 import contextlib
-import fcntl
 import os
 import signal
 import threading
@@ -10,7 +9,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import TextIO
 
 from podman.errors import APIError
 from requests import RequestException
@@ -27,6 +25,7 @@ from cvatd.stack.daemon.ends import Notice, Span
 from cvatd.stack.daemon.follow import Follower
 from cvatd.stack.daemon.metrics import Report, Watched
 from cvatd.stack.daemon.notify import Notifier
+from cvatd.stack.daemon.only_one import OnlyOne
 from cvatd.stack.daemon.server import Page, Server, json_page
 from cvatd.stack.daemon.workers import Workers
 from cvatd.stack.health import Answer
@@ -35,7 +34,6 @@ from cvatd.stack.runner import Runner
 from cvatd.stack.spec import Container, stack_file
 from cvatd.stack.status_model import Status
 
-LOCK_FILE = ".daemon.lock"
 UNIT = "podman-{}.service"  # as NixOS names them
 PODMAN_TIMEOUT_S = 30.0
 FRESH_S = 1.0
@@ -116,7 +114,7 @@ class Keeper:
                 server.close()
                 self._hands.wait(LAST_ACT_S)
 
-    def _keep(self, server: Server, lock: "OnlyOne") -> None:
+    def _keep(self, server: Server, lock: OnlyOne) -> None:
         server.start()
         self._follower.start()
         self._turn()
@@ -351,44 +349,6 @@ class Fresh:
                 answer = self._ask()
                 self._answer = time.monotonic(), answer
             return self._answer[1]
-
-
-class OnlyOne:
-    """A file lock in the data folder, let go by the kernel with its holder."""
-
-    def __init__(self, settings: StackSettings) -> None:
-        self._settings = settings
-        self._file = settings.data_dir / LOCK_FILE
-        self._lock = self._take()
-
-    def renew(self) -> None:
-        """`reset` renames the folder with the lock in it. Raises CvatdError "busy" when another was faster."""
-        try:
-            if os.path.samestat(self._file.stat(), os.fstat(self._lock.fileno())):
-                return
-        except FileNotFoundError:
-            if not self._file.parent.is_dir():
-                return
-        self._lock.close()
-        self._lock = self._take()
-
-    def close(self) -> None:
-        self._lock.close()
-
-    def _take(self) -> TextIO:
-        lock = self._file.open("a+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read(20).strip() or "unknown"
-            lock.close()
-            words = f"Another daemon (process {holder}) keeps {self._settings.data_dir} already."
-            raise CvatdError("busy", words) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        return lock
 
 
 @contextmanager

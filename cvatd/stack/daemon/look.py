@@ -13,11 +13,10 @@ from cvatd.stack.daemon import ends
 from cvatd.stack.daemon.checks import Checked
 from cvatd.stack.daemon.decide import ENDED, Seen, Sight
 from cvatd.stack.daemon.ends import Notice, Span
+from cvatd.stack.lock import LOCK_FILE
 from cvatd.stack.podman import Found
 from cvatd.stack.spec import INIT_CONTAINER, Container, Stack
 from cvatd.stack.wishes import Wishes
-
-LOCK_FILE = ".lock"
 
 
 def declared(found: Mapping[str, Found], stack: Stack) -> dict[str, Container]:

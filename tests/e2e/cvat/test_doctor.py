@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cvatd.stack import secret_files, wishes
-from cvatd.stack.limits import CGROUPS
+from cvatd.stack.limits import CGROUPS, memory_cgroup
 from tests.e2e.cvat.stand import SLICE, Stand
 
 pytestmark = pytest.mark.e2e
@@ -147,11 +147,7 @@ def test_limits_and_processes_outside_of_them(standing: Stand) -> None:
     high = memory / SLICE / ("memory.soft_limit_in_bytes" if memory != CGROUPS else "memory.high")
     outside = memory / f"{SLICE}outside"
     pid = str(standing.containers()["cvat-ui"].pid)
-    was = next(
-        line.rpartition(":")[2]
-        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-        if ":memory:" in line or line.startswith("0::")
-    )
+    was = memory_cgroup(Path(f"/proc/{pid}/cgroup").read_text())
     try:
         high.write_text(str(1 << 30))
         outside.mkdir(exist_ok=True)

@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
 
 from cvatd.stack import secret_files
 from cvatd.stack.doctor.data import CACHE_BYTES
-from cvatd.stack.limits import CGROUPS
+from cvatd.stack.limits import CGROUPS, memory_cgroup
 from tests.e2e.cvat.stand import SLICE, Stand
 from tests.e2e.cvat.test_doctor import doctor, put_back, text, wait_for
 
@@ -153,15 +152,10 @@ def copy(source: Path, target: Path) -> None:
 def _take_too_much(stand: Stand, name: str) -> None:
     """The kernel kills a command in this container: its own limit is set a little above what it holds."""
     pid = stand.containers()[name].pid
-    own = next(
-        line.rpartition(":")[2]
-        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-        if ":memory:" in line or line.startswith("0::")
-    )
+    own = memory_cgroup(Path(f"/proc/{pid}/cgroup").read_text())
     assert own.startswith(f"/{SLICE}/")
     first = CGROUPS / "memory"
     limit = (first if first.is_dir() else CGROUPS) / own.lstrip("/")
     file = limit / ("memory.limit_in_bytes" if first.is_dir() else "memory.max")
     file.write_text(str(32 * MB))
     stand.host.run("exec", name, "sh", "-c", "head -c 200000000 /dev/zero | tail -c 150000000 > /dev/null", check=False)
-    time.sleep(0.1)

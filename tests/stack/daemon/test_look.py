@@ -16,7 +16,6 @@ from cvatd.stack.daemon.checks import Checked
 from cvatd.stack.daemon.decide import History, Seen
 from cvatd.stack.daemon.ends import Notice, Span
 from cvatd.stack.daemon.follow import parse
-from cvatd.stack.daemon.keeper import OnlyOne
 from cvatd.stack.daemon.memory import Memory
 from cvatd.stack.podman import Found
 from cvatd.stack.render import render
@@ -93,24 +92,6 @@ def test_who_holds_the_lock(tmp_path: Path) -> None:
         assert look.held(tmp_path)
         assert look.last_taken(tmp_path) == ((tmp_path / ".lock").stat().st_mtime, 4711)
     assert not look.held(tmp_path)
-
-
-def test_only_one_and_again_after_the_folder_was_set_aside(tmp_path: Path) -> None:
-    folder = tmp_path / "cvat"
-    folder.mkdir()
-    settings = StackSettings(data_dir=folder)
-    first = OnlyOne(settings)
-    with pytest.raises(CvatdError, match=f"process {os.getpid()}") as caught:
-        OnlyOne(settings)
-    assert caught.value.code == "busy"
-    folder.rename(tmp_path / "old")
-    first.renew()  # there is nothing to keep
-    folder.mkdir()
-    first.renew()
-    with pytest.raises(CvatdError, match="already"):
-        OnlyOne(settings)
-    first.close()
-    OnlyOne(settings).close()
 
 
 def event(**attributes: str) -> dict[str, object]:
