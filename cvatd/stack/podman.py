@@ -251,9 +251,10 @@ class Podman:
     def events(self, since: float, actions: Sequence[str], silent_s: float) -> Iterator[dict[str, Any]]:
         """The containers' events from `since` (Unix seconds) on, as they happen: for a thread of their own.
 
-        Ends when Podman goes away, and after `silent_s` without any.
+        Returns when Podman has begun to tell; ends when Podman goes away, and after `silent_s` without any.
         """
-        yield from podman_gaps.events(self._api, since, actions, silent_s)
+        with self._answering():
+            return podman_gaps.events(self._api, since, actions, silent_s)
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:

@@ -190,7 +190,8 @@ def log_stream(api: APIClient, name: str, params: dict[str, str], quiet_s: float
 
 
 def events(api: APIClient, since: float, actions: Sequence[str], silent_s: float) -> Iterator[dict[str, Any]]:
-    """`client.events` is a function that never returns and takes no bound; this one ends with Podman and in silence.
+    """`client.events` is a function that never returns and takes no bound; this one returns when Podman has begun to
+    tell, and what it returns ends with Podman and in silence.
 
     Podman takes whole seconds alone for `since`.
     """
@@ -199,9 +200,16 @@ def events(api: APIClient, since: float, actions: Sequence[str], silent_s: float
         "since": str(int(since)),
         "filters": json.dumps({"type": ["container"], "event": list(actions)}),
     }
+    response = _raw(api.get("/events", params=params, stream=True, timeout=silent_s))
+    if response.status_code != 200:
+        with response:
+            raise CvatdError("podman", f"Podman tells no events: {message(response)}")
+    return _lines(response)
+
+
+def _lines(response: requests.Response) -> Iterator[dict[str, Any]]:
     try:
-        answer = api.get("/events", params=params, stream=True, timeout=silent_s)
-        with _raw(answer) as response:
+        with response:
             for line in response.iter_lines(chunk_size=1):
                 if line:
                     yield json.loads(line)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from cvatd.core import log
+from cvatd.core.errors import CvatdError
 from cvatd.stack.daemon.ends import TOLD, Notice
 from cvatd.stack.podman import Podman
 from cvatd.stack.spec import STACK_LABEL
@@ -17,6 +18,8 @@ LOOKED_BACK_S = 86_400.0
 # Podman takes whole seconds for a beginning, and writes events a little later than they happen.
 OVERLAP_S = 3.0
 MOST_WAITING = 10_000
+# A Podman that answers all else and tells no events (its logger may be "none") must not end the mending.
+DEAF_S = 60.0
 
 logger = log.get("cvatd.daemon")
 
@@ -29,6 +32,9 @@ class Follower:
         # What happened while no daemon ran counts too, but nothing from before the host's own start.
         self._since = time.time() - min(LOOKED_BACK_S, time.clock_gettime(time.CLOCK_BOOTTIME))
         self._seen: set[Notice] = set()
+        self._heard_since: float | None = None
+        self._deaf_since: float | None = None
+        self._again = threading.Event()
 
     def start(self) -> None:
         threading.Thread(target=self._run, daemon=True).start()
@@ -40,18 +46,41 @@ class Follower:
             came.append(self._waiting.popleft())
         return came
 
+    def heard_since(self) -> float:
+        """For whoever has just reached Podman: since when its events are heard, in Unix seconds.
+
+        Now while they are not, and then it asks for them at once: a stop by hand, unheard, looks like a death.
+        """
+        if self._heard_since is not None:
+            self._deaf_since = None
+            return self._heard_since
+        self._again.set()
+        if self._deaf_since is None:
+            self._deaf_since = time.monotonic()
+        return time.time() if time.monotonic() - self._deaf_since < DEAF_S else 0.0
+
+    def podman_is_away(self) -> None:
+        """What was not heard meanwhile is no sign of deafness."""
+        self._deaf_since = None
+
     def _run(self) -> None:
         pause_s = FIRST_PAUSE_S
         while True:
+            self._again.clear()
             began = time.monotonic()
             try:
-                for event in self._podman.events(self._since - OVERLAP_S, TOLD, SILENT_S):
+                events = self._podman.events(self._since - OVERLAP_S, TOLD, SILENT_S)
+                self._heard_since = time.time()
+                for event in events:
                     self._take(event)
+            except CvatdError as error:
+                logger.debug("events are not to be had", why=error.message)
             except Exception:
                 logger.exception("an event was not understood")
+            self._heard_since = None
             self._wake()  # Podman may be away: look
             pause_s = FIRST_PAUSE_S if time.monotonic() - began > LONGEST_PAUSE_S else min(pause_s * 2, LONGEST_PAUSE_S)
-            time.sleep(pause_s)
+            self._again.wait(pause_s)
 
     def _take(self, event: dict[str, object]) -> None:
         notice = parse(event)

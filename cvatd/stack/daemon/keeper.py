@@ -198,6 +198,7 @@ class Keeper:
             systemd.states(units.values()),
             wishes.read(self._settings),
             held,
+            self._follower.heard_since(),
         )
 
     def _note_own(self, held: bool) -> None:
@@ -266,6 +267,7 @@ class Keeper:
     def _away(self, words: str) -> None:
         if self._report.fault != words:
             logger.warning("cannot look", why=words)
+        self._follower.podman_is_away()
         self._look_at = time.monotonic() + self._times.look_s
         self._report = replace(self._report, fault=words)
         self._notifier.status(words)
