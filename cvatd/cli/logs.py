@@ -25,7 +25,7 @@ def logs(
     from cvatd.cli.stack import full_name
     from cvatd.core.errors import CvatdError
     from cvatd.core.settings import load_settings
-    from cvatd.stack import container_logs, render
+    from cvatd.stack import container_logs, render, starting
     from cvatd.stack.podman import Podman
     from cvatd.stack.spec import INIT_CONTAINER
 
@@ -43,7 +43,8 @@ def logs(
         if not follow:
             there = present()
             if chosen and not there:
-                raise CvatdError("not_running", f"{', '.join(chosen)}: not there. `cvatd up` makes it.")
+                start = starting.those(settings, chosen)
+                raise CvatdError("not_running", f"{', '.join(chosen)}: not there. `{start}` makes it.")
             for line in container_logs.last(podman, there, tail):
                 writer.write(line)
             return

@@ -115,6 +115,7 @@ def ps(json_: bool = JSON) -> None:
     """Show the containers, their health and what they run."""
     from cvatd.cli import output
     from cvatd.cli.ps import ask, row, row_json
+    from cvatd.stack import starting
 
     with open_runner() as runner:
         seen = ask(runner.podman, runner.stack())
@@ -122,7 +123,8 @@ def ps(json_: bool = JSON) -> None:
             output.emit({"containers": [row_json(container) for container in seen]}, True)
             return
         heads = ["container", "state", "health", "since", "image"]
-        output.table(heads, [row(container) for container in seen], "No containers. `cvatd up` makes them.")
+        nothing = f"No containers. `{starting.all_of_them(runner.settings)}` makes them."
+        output.table(heads, [row(container) for container in seen], nothing)
 
 
 def init(json_: bool = JSON) -> None:

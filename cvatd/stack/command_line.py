@@ -4,6 +4,7 @@ import shutil
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
+from cvatd.stack import starting
 from cvatd.stack.podman import Podman
 
 SHELLS = {
@@ -35,13 +36,13 @@ def shell_command(podman: Podman, settings: StackSettings, name: str, tty: bool)
             "usage", f"CVAT's database is outside of the stack: psql -h {outside.host} -U {outside.user} {outside.name}"
         )
     container, argv = SHELLS[name]
-    require_running(podman, container)
+    require_running(podman, settings, container)
     return exec_command(podman.url, container, argv, tty)
 
 
-def require_running(podman: Podman, container: str) -> None:
+def require_running(podman: Podman, settings: StackSettings, container: str) -> None:
     """Raises CvatdError "not_running" with what starts it."""
     found = podman.containers().get(container)
     if found is None or not found.running:
         state = f"is {found.state}" if found else "is not there"
-        raise CvatdError("not_running", f"{container} {state}: `cvatd up` starts it.")
+        raise CvatdError("not_running", f"{container} {state}: `{starting.those(settings, [container])}` starts it.")

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
-from cvatd.stack import facts, readiness, secret_files, versions
+from cvatd.stack import facts, readiness, secret_files, starting, versions
 from cvatd.stack.layout import Ownership
 from cvatd.stack.limits import Parent
 from cvatd.stack.podman import Found, Podman
@@ -146,7 +146,8 @@ class Initialiser:
         down = [name for name in self._stack.container(SERVER).needs if name not in found or not found[name].running]
         if down:
             words = f"{', '.join(down)} {'do' if len(down) > 1 else 'does'} not run"
-            raise CvatdError("store_away", f"Cannot initialise: {words}. `cvatd up` starts all and initialises, too.")
+            start = starting.those(self._settings, down)
+            raise CvatdError("store_away", f"Cannot initialise: {words}. `{start}` starts what is missing.")
 
     def _known_state(self) -> InitState:
         """Waits for the stores to answer, within bounds. Raises CvatdError "store_away" when they do not."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cvatd.core.errors import CvatdError
-from cvatd.stack import command_line, secret_files
+from cvatd.stack import command_line, secret_files, starting
 from cvatd.stack.plan import refuse_foreign
 from cvatd.stack.render import DATABASE_CONTAINER
 from cvatd.stack.spec import Container
@@ -36,7 +36,7 @@ def database(runner: "Runner", tell: "Tell") -> list[str]:
             "CVAT's database is outside of the stack: change its password there, put it into "
             f"{runner.settings.database.password_file}, and `cvatd up`.",
         )
-    command_line.require_running(runner.podman, DATABASE_CONTAINER)
+    command_line.require_running(runner.podman, runner.settings, DATABASE_CONTAINER)
     units = _units(runner, lambda container: secret_files.POSTGRES in container.secrets)
     with runner.exclusive():
         secret_files.propose(runner.settings, secret_files.POSTGRES, runner.owner)
@@ -64,7 +64,8 @@ def django(runner: "Runner", tell: "Tell") -> list[str]:
     """A new key: ends all sessions of people. Containers that run are made anew with it; returns as `database`."""
     keys = secret_files.django_key_file(runner.settings).parent
     if not keys.is_dir():
-        raise CvatdError("secret", f"There is no {keys} yet: `cvatd up` makes it, and a key in it.")
+        made_by = starting.preparation(runner.settings)
+        raise CvatdError("secret", f"There is no {keys} yet: `{made_by}` makes it, and a key in it.")
     units = _units(runner, lambda container: any(mount.source == str(keys) for mount in container.mounts))
     with runner.exclusive():
         secret_files.replace_django_key(runner.settings, runner.owner)
@@ -75,7 +76,7 @@ def django(runner: "Runner", tell: "Tell") -> list[str]:
 
 def superuser(runner: "Runner", tell: "Tell") -> list[str]:
     """A new password of the superuser that `init` made; nothing has to be restarted for it. Raises CvatdError."""
-    command_line.require_running(runner.podman, "cvat-redis")
+    command_line.require_running(runner.podman, runner.settings, "cvat-redis")
     with runner.exclusive():
         initialiser = runner.initialiser(runner.stack())
         initialiser.ensure(lambda words: tell("init", "working", words))

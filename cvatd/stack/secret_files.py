@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
+from cvatd.stack import starting
 from cvatd.stack.layout import Ownership, write_atomically
 from cvatd.stack.spec import Owner, stack_file
 
@@ -52,7 +53,7 @@ def read(settings: StackSettings, name: str) -> str:
     try:
         return file.read_text().strip()
     except FileNotFoundError:
-        raise CvatdError("secret", f"There is no {file} yet: `cvatd up` or `cvatd init` makes it.") from None
+        raise CvatdError("secret", f"There is no {file} yet: `{starting.preparation(settings)}` makes it.") from None
     except PermissionError:
         raise CvatdError("secret", f"{file} is readable by root alone: use sudo.") from None
 

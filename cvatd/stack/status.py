@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cvatd.core.settings import StackSettings
-from cvatd.stack import facts, readiness, releases, versions, wishes
+from cvatd.stack import facts, readiness, releases, starting, versions, wishes
 from cvatd.stack.facts import Facts
 from cvatd.stack.limits import Parent, Usage
 from cvatd.stack.podman import Found, Podman
@@ -53,7 +53,7 @@ def gather(
         data_dir=settings.data_dir,
         at=time.time(),
         url=address(settings),
-        ready=not (reasons := why_not_ready(stack, seen, init, settings.manager)),
+        ready=not (reasons := why_not_ready(stack, seen, init, settings)),
         wanted=wanted.up,
         reasons=reasons,
         containers=_containers(stack, seen, wanted.stopped, restarts),
@@ -73,11 +73,10 @@ def gather(
     )
 
 
-def why_not_ready(stack: Stack, seen: Facts, init: readiness.InitState, manager: str = "cvatd") -> list[str]:
+def why_not_ready(stack: Stack, seen: Facts, init: readiness.InitState, settings: StackSettings) -> list[str]:
     """As readiness has it; where nothing runs at all that one sentence says it."""
     if not any(name in seen.found and seen.found[name].running for name in stack.names):
-        start = "systemctl start cvat.service" if manager == "systemd" else "cvatd up"
-        return [f"no container runs; `{start}` starts CVAT"]
+        return [f"no container runs; `{starting.all_of_them(settings)}` starts CVAT"]
     return readiness.why_not_ready(stack, seen, init)
 
 

@@ -42,7 +42,7 @@ def well(stack: Stack, **changes: object) -> Facts:
 
 def test_of_a_stack_that_is_well_every_container_is_healthy(stack: Stack) -> None:
     seen = well(stack)
-    assert why_not_ready(stack, seen, DONE) == []
+    assert why_not_ready(stack, seen, DONE, StackSettings()) == []
     assert {container.name: health_of(container, seen) for container in stack.containers} == dict.fromkeys(
         stack.names, ("healthy", "")
     )
@@ -95,8 +95,8 @@ def test_queues_are_those_declared_and_those_that_are_there(stack: Stack) -> Non
 
 def test_nothing_runs_is_one_sentence(stack: Stack) -> None:
     seen = well(stack, found={"cvat-db": found("cvat-db", "exited"), "foreign": found("foreign")})
-    assert why_not_ready(stack, seen, DONE) == ["no container runs; `cvatd up` starts CVAT"]
-    assert why_not_ready(stack, seen, DONE, "systemd") == [
+    assert why_not_ready(stack, seen, DONE, StackSettings()) == ["no container runs; `cvatd up` starts CVAT"]
+    assert why_not_ready(stack, seen, DONE, StackSettings(manager="systemd")) == [
         "no container runs; `systemctl start cvat.service` starts CVAT"
     ]
 
