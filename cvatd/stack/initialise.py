@@ -75,6 +75,10 @@ class Answer(BaseModel):
     superuser: Superuser
 
 
+class _DoneByAnother(Exception):
+    """There is nothing to do any more."""
+
+
 class Initialiser:
     """Decides by the facts and acts by one container."""
 
@@ -103,9 +107,10 @@ class Initialiser:
         state = self._known_state()
         if not state.needed:
             return Initialised(False, state.words)
-        say(state.words)
         before = versions.initial_superuser(self._settings)
-        self._run(INIT_SCRIPT, [_program()], {}, say, attach=True)
+        say(state.words)
+        with contextlib.suppress(_DoneByAnother):
+            self._run(INIT_SCRIPT, [_program()], {}, say, needed=lambda: self._still_needed(say))
         self._collect(say)
         after = self.state()
         if after.state != "done":
@@ -169,12 +174,12 @@ class Initialiser:
         arguments: list[str],
         environment: dict[str, str],
         say: Say,
-        attach: bool = False,
         secret: str = secret_files.SUPERUSER,
+        needed: Callable[[], bool] | None = None,
     ) -> None:
-        """Raises CvatdError "init" when it fails. `attach`: one that does the same already will do as well."""
-        while not self._started(script, arguments, environment, secret):
-            same = attach and self._at_work(script)
+        """Raises CvatdError "init" when it fails. With `needed` one that does the same already will do as well."""
+        while not self._started(script, arguments, environment, secret, needed):
+            same = needed is not None and self._at_work(script)
             say(f"{INIT_CONTAINER} is at work already; waiting for it")
             status = self._podman.wait(INIT_CONTAINER, INIT_TIMEOUT_S)
             if same:
@@ -191,13 +196,24 @@ class Initialiser:
         found = self._podman.containers().get(INIT_CONTAINER)
         return found is not None and found.spec is not None and script in json.loads(found.spec)["command"]
 
-    def _started(self, script: str, arguments: list[str], environment: dict[str, str], secret: str) -> bool:
-        """False when one is at work already."""
+    def _started(
+        self,
+        script: str,
+        arguments: list[str],
+        environment: dict[str, str],
+        secret: str,
+        needed: Callable[[], bool] | None = None,
+    ) -> bool:
+        """False when one is at work already. `needed` is asked in the moment before: another may have done it since the
+        caller looked.
+        """
         with self._exclusive():
             before = self._podman.containers().get(INIT_CONTAINER)
             if before is not None and before.state in AT_WORK:
                 refuse_paused(before)
                 return False
+            if needed is not None and not needed():
+                raise _DoneByAnother
             self._podman.remove(INIT_CONTAINER)
             self._answer.unlink(missing_ok=True)  # of one that was removed with its answer not taken up
             container = self._one_shot(script, arguments, environment, secret)
@@ -228,20 +244,30 @@ class Initialiser:
 
     def _collect(self, say: Say) -> None:
         """Take up the answer of an init that ended, whoever began it. May be done twice or be killed in between."""
+        if self._answer.exists():
+            with self._exclusive():
+                self._take_up(say)
+
+    def _take_up(self, say: Say) -> None:
+        """For those who hold the lock."""
         ended = self._podman.containers().get(INIT_CONTAINER)
-        if ended is None or ended.state not in ENDED or ended.exit_code or not self._answer.exists():
+        if ended is None or ended.state not in ENDED or ended.exit_code:
             return
-        with self._exclusive():
-            answer = _read(self._answer)
-            if answer is None:
-                return
-            versions.record_migrations(self._settings, ended.image_id, answer.required)
-            if answer.superuser.made:
-                versions.record_initial_superuser(self._settings, answer.superuser.username, answer.superuser.mark)
-                say(f"the password of superuser {answer.superuser.username!r} is set")
-            facts.set_mark(self._podman, ended.image_id)
-            versions.record_version(self._settings, self._stack.version)
-            self._answer.unlink()
+        answer = _read(self._answer)
+        if answer is None:
+            return
+        versions.record_migrations(self._settings, ended.image_id, answer.required)
+        if answer.superuser.made:
+            versions.record_initial_superuser(self._settings, answer.superuser.username, answer.superuser.mark)
+            say(f"the password of superuser {answer.superuser.username!r} is set")
+        facts.set_mark(self._podman, ended.image_id)
+        versions.record_version(self._settings, self._stack.version)
+        self._answer.unlink()
+
+    def _still_needed(self, say: Say) -> bool:
+        """For those who hold the lock: another may have done it all, and its answer may not be taken up yet."""
+        self._take_up(say)
+        return self.state().state != "done"
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:

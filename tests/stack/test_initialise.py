@@ -256,6 +256,34 @@ def test_all_who_come_while_it_runs_share_one_container(
     assert len(cvat.made) == 1
 
 
+def other_init(initialiser: Initialiser, _: Cvat) -> None:
+    initialiser.ensure(quiet)
+
+
+def other_init_whose_caller_was_killed(_: Initialiser, cvat: Cvat) -> None:
+    cvat.put(INIT_CONTAINER, "exited", spec="{}")
+    cvat.migrate()
+
+
+@pytest.mark.parametrize("meanwhile", [other_init, other_init_whose_caller_was_killed])
+def test_who_was_held_up_for_a_whole_init_makes_no_second_one(
+    initialiser: Initialiser, cvat: Cvat, meanwhile: Callable[[Initialiser, Cvat], None]
+) -> None:
+    """Between what it saw and its turn."""
+    held_up: list[str] = []
+
+    def say(words: str) -> None:
+        if not held_up:
+            held_up.append(words)
+            meanwhile(initialiser, cvat)
+
+    done = initialiser.ensure(say)
+    assert held_up == ["the database is empty"]
+    assert done == Initialised(True, "the database is empty", superuser_made=True)
+    assert len(cvat.made) == (meanwhile is other_init)
+    assert cvat.redis.mark == IMAGE
+
+
 def test_stores_that_are_down_are_named_at_once(initialiser: Initialiser, cvat: Cvat) -> None:
     cvat.put("cvat-redis", "exited")
     del cvat.there["cvat-db"]
