@@ -64,6 +64,13 @@ class Found:
         return self.state == "running"
 
 
+class Unreachable(CvatdError):
+    """It is not there, or says nothing; unlike one that answers and refuses."""
+
+    def __init__(self, url: str, error: Exception) -> None:
+        super().__init__("podman", explain_unreachable(url, error))
+
+
 class Podman:
     """Raises CvatdError "podman" with what to do when the service cannot be reached or is too old."""
 
@@ -86,7 +93,7 @@ class Podman:
         try:
             info = self._client.info()  # type: ignore[no-untyped-call]
         except (requests.RequestException, errors.APIError, OSError) as error:
-            raise CvatdError("podman", explain_unreachable(self.url, error)) from None
+            raise Unreachable(self.url, error) from None
         version = str(info["version"]["Version"])
         if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST:
             raise CvatdError("podman", f"Podman {version} is too old: 4.3 or newer is needed.")
@@ -188,7 +195,7 @@ class Podman:
             self._client.containers.create(container.image, **arguments)
         except (errors.APIError, errors.ImageNotFound) as error:
             if error.response is None:
-                raise CvatdError("podman", explain_unreachable(self.url, error)) from None
+                raise Unreachable(self.url, error) from None
             words = explain(error)
             if any(known in words for known in NO_IMAGE_WORDS):
                 raise CvatdError(
@@ -262,7 +269,7 @@ class Podman:
         try:
             yield
         except requests.RequestException as error:
-            raise CvatdError("podman", explain_unreachable(self.url, error)) from None
+            raise Unreachable(self.url, error) from None
 
     def _get(self, path: str, params: dict[str, Any]) -> Any:
         with self._answering():

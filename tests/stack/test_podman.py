@@ -131,7 +131,7 @@ def test_a_podman_that_is_gone_when_something_is_made_is_called_so(tmp_path: Pat
             lambda: podman.create(STACK.container("cvat-db"), STACK.network, None, tmp_path),
             lambda: podman.ensure_network(STACK.network),
         ):
-            with pytest.raises(CvatdError, match="no Podman socket") as refused:
+            with pytest.raises(podman_module.Unreachable, match="no Podman socket") as refused:
                 make()
             assert refused.value.code == "podman"
 

@@ -29,7 +29,7 @@ from cvatd.stack.daemon.only_one import OnlyOne
 from cvatd.stack.daemon.server import Page, Server, json_page
 from cvatd.stack.daemon.workers import Workers
 from cvatd.stack.health import Answer
-from cvatd.stack.podman import Found, Podman
+from cvatd.stack.podman import Found, Podman, Unreachable
 from cvatd.stack.runner import Runner
 from cvatd.stack.spec import Container, stack_file
 from cvatd.stack.status_model import Status
@@ -141,10 +141,10 @@ class Keeper:
         try:
             self._look(held, at_work)
         except CvatdError as error:
-            self._away(error.message)
+            self._blind(error.message, isinstance(error, Unreachable))
         except Exception as error:  # half an answer of a Podman that ends just now must not end the watching
             logger.exception("a look failed")
-            self._away(f"a look failed: {error}")
+            self._blind(f"a look failed: {error}", False)
 
     def _look(self, held: bool, at_work: bool) -> None:
         now = time.monotonic()
@@ -259,17 +259,17 @@ class Keeper:
         }
         # Whoever is about to be mended is looked at in each turn.
         self._hurry = any(one.wanted and one.says and not one.given_up for one in watched.values())
-        self._report = Report(time.time(), "", seen.up, watched)
+        self._report = Report(time.time(), up=seen.up, containers=watched)
         running = sum(container.state == "running" for container in seen.containers)
         sentences = [f"{name}: {words}" for name, words in sorted(decision.says.items())]
         self._notifier.status("; ".join([f"{running} of {len(watched)} containers run", *sentences]))
 
-    def _away(self, words: str) -> None:
+    def _blind(self, words: str, away: bool) -> None:
         if self._report.fault != words:
             logger.warning("cannot look", why=words)
         self._follower.podman_is_away()
         self._look_at = time.monotonic() + self._times.look_s
-        self._report = replace(self._report, fault=words)
+        self._report = replace(self._report, fault=words, away=away)
         self._notifier.status(words)
 
     def _act(self, runner: Runner, actions: list[Action]) -> None:
@@ -316,10 +316,8 @@ class Keeper:
         report = self._report
         age_s = time.time() - report.looked_at
         stale = age_s > self._times.stale_s
-        unwell = any(one.wanted and (one.state != "running" or one.well is False) for one in report.containers.values())
-        words = "podman is away" if report.fault else "stale" if stale else "unwell" if unwell else "well"
         body = {
-            "health": words,
+            "health": report.health(stale),
             "fault": report.fault,
             "last_look_age_s": round(age_s, 1) if report.looked_at else None,
             "wanted": report.up,

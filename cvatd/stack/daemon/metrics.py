@@ -23,21 +23,32 @@ class Watched:
 
 @dataclass(frozen=True)
 class Report:
-    """`looked_at` is the moment of the last look that Podman answered, in Unix seconds; 0 for none."""
+    """`looked_at` is the moment of the last look that came to its end, in Unix seconds; 0 for none.
+
+    `fault` is why the one after it did not; `away`: because Podman did not answer.
+    """
 
     looked_at: float = 0.0
     fault: str = ""
+    away: bool = False
     up: bool = False
     containers: Mapping[str, Watched] = field(default_factory=dict)
+
+    def health(self, stale: bool) -> str:
+        """In a word or three."""
+        if self.fault:
+            return "podman is away" if self.away else "cannot look"
+        unwell = any(one.wanted and (one.state != "running" or one.well is False) for one in self.containers.values())
+        return "stale" if stale else "unwell" if unwell else "well"
 
 
 def text(report: Report, status: Status | None, now: float) -> str:
     """`status` is None where it could not be had: its figures are then missing, not zero."""
     page = _Page()
-    page.add("cvatd_podman_up", "gauge", "Whether Podman answered the last look.", [({}, not report.fault)])
+    page.add("cvatd_podman_up", "gauge", "Whether Podman answered the last look.", [({}, not report.away)])
     if report.looked_at:
         age_s = max(0.0, now - report.looked_at)
-        page.add("cvatd_last_look_age_seconds", "gauge", "Since Podman's last answer.", [({}, age_s)])
+        page.add("cvatd_last_look_age_seconds", "gauge", "Since the last look that came to its end.", [({}, age_s)])
     page.add("cvatd_stack_wanted", "gauge", "Whether the stack is to be up.", [({}, report.up)])
     _containers(page, report.containers)
     if status is not None:

@@ -1,7 +1,9 @@
 """Prometheus' text format, read back by its own rules."""
 
 import re
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +13,9 @@ from cvatd.stack.status_model import DiskStatus, InitStatus, QueueStatus, Status
 SAMPLE = re.compile(r'^([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\["\\n])*",?)+)\})? (\S+)$')
 LABEL = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
 REPORT = Report(
-    1000.0, "", True, {"cvat-db": Watched("running", True, 0, False), "cvat-ui": Watched("exited", None, 3, True)}
+    1000.0,
+    up=True,
+    containers={"cvat-db": Watched("running", True, 0, False), "cvat-ui": Watched("exited", None, 3, True)},
 )
 STATUS = Status(
     data_dir="/var/lib/cvat",
@@ -91,8 +95,24 @@ def test_all_figures() -> None:
 
 
 def test_what_is_not_known_is_missing_and_not_zero() -> None:
-    samples = parsed(text(Report(fault="podman is away"), None, 1000.0))
+    samples = parsed(text(Report(fault="no socket", away=True), None, 1000.0))
     assert samples == {("cvatd_podman_up", ()): 0, ("cvatd_stack_wanted", ()): 0}
+
+
+@pytest.mark.parametrize(
+    ("report", "stale", "health", "podman_up"),
+    [
+        (Report(), True, "stale", 1),
+        (Report(), False, "well", 1),
+        (REPORT, False, "unwell", 1),
+        (REPORT, True, "stale", 1),
+        (replace(REPORT, fault="There is no Podman socket", away=True), False, "podman is away", 0),
+        (replace(REPORT, fault="stack.workers: no worker serves chunks"), False, "cannot look", 1),
+    ],
+)
+def test_only_a_podman_that_is_away_is_called_so(report: Report, stale: bool, health: str, podman_up: int) -> None:
+    assert report.health(stale) == health
+    assert parsed(text(report, None, 1000.0))["cvatd_podman_up", ()] == podman_up
 
 
 @given(st.text())
