@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cvatd.core.settings import StackSettings
+from cvatd.stack.layout import ROOT_ONLY
 from tests.podman_host import ROOT
 
 UNIT = ROOT / "docs" / "daemon.service"
@@ -39,6 +40,9 @@ def test_it_agrees_with_the_settings() -> None:
     settings = StackSettings()
     assert value("RuntimeDirectory") == settings.socket.parent.name
     assert f"-{settings.data_dir}" in value("ReadWritePaths").split()
+    # What is not there when it starts stays read-only to it.
+    assert Path("/var/lib", value("StateDirectory")) == settings.data_dir
+    assert int(value("StateDirectoryMode"), 8) == ROOT_ONLY
     assert value("Type") == "notify"
 
 
