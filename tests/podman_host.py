@@ -20,7 +20,7 @@ default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
 log_driver = "json-file"
 [engine]
 runtime = "runc"
-cgroup_manager = "cgroupfs"
+cgroup_manager = "{cgroup_manager}"
 events_logger = "file"
 conmon_path = ["{conmon}"]
 exit_command_delay = 2
@@ -92,7 +92,7 @@ class PodmanHost:
         conmon = self.dir / "conmon"
         conmon.write_text(CONMON.format(conmon=shutil.which("conmon")))
         conmon.chmod(0o755)
-        (self.dir / "containers.conf").write_text(CONTAINERS_CONF.format(conmon=conmon))
+        (self.dir / "containers.conf").write_text(CONTAINERS_CONF.format(conmon=conmon, cgroup_manager="cgroupfs"))
         storage = STORAGE_CONF.format(graphroot=self.dir / "root", runroot=self._run_dir / "run")
         (self.dir / "storage.conf").write_text(storage)
         (self.dir / "registries.conf").write_text(REGISTRIES_CONF.format(registry=self.registry))

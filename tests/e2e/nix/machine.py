@@ -13,24 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.podman_host import ROOT, PodmanHost
+from tests.podman_host import CONTAINERS_CONF, ROOT, PodmanHost
 
 NAME = "cvatd-tests-machine"
 BOOT_TIMEOUT_S = 60
 COMMAND_TIMEOUT_S = 60
-CONTAINERS_CONF = """\
-[containers]
-default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
-log_driver = "json-file"
-[engine]
-runtime = "runc"
-cgroup_manager = "systemd"
-events_logger = "file"
-conmon_path = ["{conmon}"]
-exit_command_delay = 2
-[network]
-network_backend = "netavark"
-"""
 STORAGE_CONF = """\
 [storage]
 driver = "overlay"
@@ -111,8 +98,8 @@ class Machine:
 
     def _declare(self, units: Path) -> None:
         """What `nixos-rebuild switch` lays down of our host."""
-        conmon = self._host.dir / "conmon"
-        self.write("/etc/containers/containers.conf", CONTAINERS_CONF.format(conmon=conmon))
+        containers_conf = CONTAINERS_CONF.format(conmon=self._host.dir / "conmon", cgroup_manager="systemd")
+        self.write("/etc/containers/containers.conf", containers_conf)
         self.write("/etc/containers/storage.conf", STORAGE_CONF)
         self.write("/etc/containers/policy.json", '{"default": [{"type": "insecureAcceptAnything"}]}')
         self.switch(units)
