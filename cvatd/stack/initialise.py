@@ -19,7 +19,6 @@ from pydantic import BaseModel
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
 from cvatd.stack import facts, readiness, secret_files, starting, versions
-from cvatd.stack.layout import Ownership
 from cvatd.stack.limits import Parent
 from cvatd.stack.podman import Found, Podman
 from cvatd.stack.readiness import InitState
@@ -82,12 +81,11 @@ class _DoneByAnother(Exception):
 class Initialiser:
     """Decides by the facts and acts by one container."""
 
-    def __init__(self, podman: Podman, settings: StackSettings, stack: Stack, parent: Parent, owner: Ownership) -> None:
+    def __init__(self, podman: Podman, settings: StackSettings, stack: Stack, parent: Parent) -> None:
         self._podman = podman
         self._settings = settings
         self._stack = stack
         self._parent = parent
-        self._owner = owner
 
     def state(self) -> InitState:
         """As the facts have it now. Raises CvatdError "podman"."""

@@ -32,12 +32,10 @@ class Wrong:
         )
 
 
-class Ownership:
-    """Hands files to the users inside of containers: root's to do."""
-
-    def give(self, path: Path, owner: Owner) -> None:
-        path.chmod(owner.bits)
-        os.chown(path, owner.uid, owner.gid)
+def give(path: Path, owner: Owner) -> None:
+    """Hand a file or folder to a user inside of containers: root's to do."""
+    path.chmod(owner.bits)
+    os.chown(path, owner.uid, owner.gid)
 
 
 def folders(settings: StackSettings, declared: StackFile | None = None) -> dict[Path, Owner]:
@@ -50,7 +48,7 @@ def folders(settings: StackSettings, declared: StackFile | None = None) -> dict[
     }
 
 
-def ensure(settings: StackSettings, ownership: Ownership) -> list[Path]:
+def ensure(settings: StackSettings) -> list[Path]:
     """Make what is missing; what exists is left as it is (`doctor` tells what is wrong with it). Returns what was made.
 
     Raises CvatdError "data_dir" when the data folder cannot be used.
@@ -64,7 +62,7 @@ def ensure(settings: StackSettings, ownership: Ownership) -> list[Path]:
                 fresh = path.with_name(f".{path.name}.new")
                 with contextlib.suppress(FileExistsError):
                     fresh.mkdir()
-                ownership.give(fresh, owner)
+                give(fresh, owner)
                 fresh.rename(path)
                 made.append(path)
         write_proxy_configuration(settings)

@@ -39,7 +39,7 @@ def database(runner: "Runner", tell: "Tell") -> list[str]:
     command_line.require_running(runner.podman, runner.settings, DATABASE_CONTAINER)
     units = _units(runner, lambda container: secret_files.POSTGRES in container.secrets)
     with runner.exclusive():
-        secret_files.propose(runner.settings, secret_files.POSTGRES, runner.owner)
+        secret_files.propose(runner.settings, secret_files.POSTGRES)
         if units is not None:
             settle_database(runner, tell)
     if units is None:
@@ -54,7 +54,7 @@ def settle_database(runner: "Runner", tell: "Tell") -> None:
         return
     runner.bring_alone(runner.stack().container(DATABASE_CONTAINER), tell)
     tell(DATABASE_CONTAINER, "changing", "its password")
-    password = secret_files.propose(settings, secret_files.POSTGRES, runner.owner).strip()
+    password = secret_files.propose(settings, secret_files.POSTGRES).strip()
     _set_role_password(runner.podman.url, password)
     secret_files.accept(settings, secret_files.POSTGRES)
     tell(DATABASE_CONTAINER, "changed", "its password")
@@ -68,7 +68,7 @@ def django(runner: "Runner", tell: "Tell") -> list[str]:
         raise CvatdError("secret", f"There is no {keys} yet: `{made_by}` makes it, and a key in it.")
     units = _units(runner, lambda container: any(mount.source == str(keys) for mount in container.mounts))
     with runner.exclusive():
-        secret_files.replace_django_key(runner.settings, runner.owner)
+        secret_files.replace_django_key(runner.settings)
     if units is None and any(found.ours and found.running for found in runner.podman.containers().values()):
         runner.up(tell)
     return units or []
@@ -80,7 +80,7 @@ def superuser(runner: "Runner", tell: "Tell") -> list[str]:
     with runner.exclusive():
         initialiser = runner.initialiser(runner.stack())
         initialiser.ensure(lambda words: tell("init", "working", words))
-        secret_files.propose(runner.settings, secret_files.SUPERUSER, runner.owner)
+        secret_files.propose(runner.settings, secret_files.SUPERUSER)
         proposed = secret_files.proposed(secret_files.SUPERUSER)
         initialiser.set_password(proposed, lambda words: tell("init", "working", words))
         secret_files.accept(runner.settings, secret_files.SUPERUSER)

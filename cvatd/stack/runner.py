@@ -13,7 +13,6 @@ from cvatd.core.settings import StackSettings
 from cvatd.stack import bridge, facts, health, layout, lock, ports, readiness, rotate, secret_files, wishes
 from cvatd.stack.desired import check_data, desired
 from cvatd.stack.initialise import AT_WORK, Initialised, Initialiser, refuse_paused
-from cvatd.stack.layout import Ownership
 from cvatd.stack.limits import Parent
 from cvatd.stack.plan import Plan, make_plan, refuse_foreign
 from cvatd.stack.podman import Host, Podman
@@ -61,13 +60,12 @@ class Runner:
                 "as root, with Podman's own service of the system.",
             )
         self.parent = Parent(settings.slice, self.host)
-        self.owner = Ownership()
 
     def stack(self) -> Stack:
         return desired(self.settings, self.parent)
 
     def initialiser(self, stack: Stack) -> Initialiser:
-        return Initialiser(self.podman, self.settings, stack, self.parent, self.owner)
+        return Initialiser(self.podman, self.settings, stack, self.parent)
 
     def plan(self, stack: Stack | None = None) -> Plan:
         """What `up` would do. Raises CvatdError "foreign" where somebody else runs the containers."""
@@ -80,8 +78,8 @@ class Runner:
 
     def prepare(self) -> list[str]:
         """Folders, secrets and limits: all that containers need on the host. Returns what was made now."""
-        made = [str(folder) for folder in layout.ensure(self.settings, self.owner)]
-        made += secret_files.ensure(self.settings, self.owner)
+        made = [str(folder) for folder in layout.ensure(self.settings)]
+        made += secret_files.ensure(self.settings)
         self.parent.ensure(self.settings.limits)
         return made
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
-from cvatd.stack import starting
-from cvatd.stack.layout import Ownership, write_atomically
+from cvatd.stack import layout, starting
+from cvatd.stack.layout import write_atomically
 from cvatd.stack.spec import Owner, stack_file
 
 POSTGRES = "postgres-password"
@@ -29,20 +29,20 @@ def path(settings: StackSettings, name: str) -> Path:
     return folder(settings) / name
 
 
-def ensure(settings: StackSettings, ownership: Ownership) -> list[str]:
+def ensure(settings: StackSettings) -> list[str]:
     """Make the secrets that are missing. Returns their names."""
     made = []
     for name, owner in stack_file().secrets.items():
         file = path(settings, name)
         given = _given(settings, name)
         if name == POSTGRES and given is None and not file.exists() and _has_database(settings):
-            propose(settings, name, ownership)  # lost: `up` gives the database this one, as in a change of it
+            propose(settings, name)  # lost: `up` gives the database this one, as in a change of it
         if not file.exists() or (name == POSTGRES and given is not None and file.read_text() != given):
-            _write(file, given if given is not None else new_password(), owner, ownership)
+            _write(file, given if given is not None else new_password(), owner)
             made.append(name)
     key = django_key_file(settings)
     if not key.exists():
-        _write(key, new_django_key(), DJANGO_KEY_OWNER, ownership)
+        _write(key, new_django_key(), DJANGO_KEY_OWNER)
         made.append("django-key")
     return made
 
@@ -58,11 +58,11 @@ def read(settings: StackSettings, name: str) -> str:
         raise CvatdError("secret", f"{file} is readable by root alone: use sudo.") from None
 
 
-def propose(settings: StackSettings, name: str, ownership: Ownership) -> str:
+def propose(settings: StackSettings, name: str) -> str:
     """A new value beside the one in force, kept through a crash: `accept` puts it into force."""
     waiting = path(settings, proposed(name))
     if not waiting.exists():
-        _write(waiting, new_password(), stack_file().secrets[name], ownership)
+        _write(waiting, new_password(), stack_file().secrets[name])
     return waiting.read_text()
 
 
@@ -75,9 +75,9 @@ def is_changing(settings: StackSettings, name: str) -> bool:
     return path(settings, proposed(name)).exists()
 
 
-def replace_django_key(settings: StackSettings, ownership: Ownership) -> None:
+def replace_django_key(settings: StackSettings) -> None:
     """Ends all sessions once the server reads it."""
-    _write(django_key_file(settings), new_django_key(), DJANGO_KEY_OWNER, ownership)
+    _write(django_key_file(settings), new_django_key(), DJANGO_KEY_OWNER)
 
 
 def django_key_file(settings: StackSettings) -> Path:
@@ -122,9 +122,9 @@ def proposed(name: str) -> str:
     return f"{name}.new"
 
 
-def _write(file: Path, text: str, owner: Owner, ownership: Ownership) -> None:
+def _write(file: Path, text: str, owner: Owner) -> None:
     temporary = file.with_name(f".{file.name}.making")
     temporary.unlink(missing_ok=True)
     write_atomically(temporary, text, 0o600)
-    ownership.give(temporary, owner)
+    layout.give(temporary, owner)
     temporary.rename(file)

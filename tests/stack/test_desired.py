@@ -9,7 +9,6 @@ from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
 from cvatd.stack import layout, secret_files, versions
 from cvatd.stack.desired import check_data, desired
-from cvatd.stack.layout import Ownership
 from cvatd.stack.limits import Parent
 from cvatd.stack.plan import differences
 from cvatd.stack.podman import Host
@@ -25,8 +24,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="ownership is given by
 @pytest.fixture
 def settings(tmp_path: Path) -> StackSettings:
     made = StackSettings(data_dir=tmp_path / "cvat")
-    layout.ensure(made, Ownership())
-    secret_files.ensure(made, Ownership())
+    layout.ensure(made)
+    secret_files.ensure(made)
     return made
 
 
@@ -49,7 +48,7 @@ def test_asked_twice_it_is_the_same(settings: StackSettings) -> None:
 def test_a_new_password_of_the_database_is_for_all_that_use_it(settings: StackSettings) -> None:
     before = as_declared(settings)
     secret_files.path(settings, secret_files.POSTGRES).unlink()
-    secret_files.ensure(settings, Ownership())
+    secret_files.ensure(settings)
     users = {c.name for c in before.containers if secret_files.POSTGRES in c.secrets}
     assert users >= {"cvat-db", "cvat-server"}
     assert changed(before, as_declared(settings)) == {user: ["postgres-password changed"] for user in users}
@@ -58,7 +57,7 @@ def test_a_new_password_of_the_database_is_for_all_that_use_it(settings: StackSe
 @needs_root
 def test_a_new_key_of_django_is_for_all_that_see_it(settings: StackSettings) -> None:
     before = as_declared(settings)
-    secret_files.replace_django_key(settings, Ownership())
+    secret_files.replace_django_key(settings)
     users = {c.name for c in before.containers if any(m.target == "/home/django/keys" for m in c.mounts)}
     assert "cvat-server" in users
     assert "cvat-db" not in users

@@ -7,19 +7,17 @@ import pytest
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
 from cvatd.stack import layout, secret_files
-from cvatd.stack.spec import Owner
 
 
-class Kept(layout.Ownership):
+@pytest.fixture(autouse=True)
+def kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files stay whose they are: to give them away takes root."""
-
-    def give(self, path: Path, owner: Owner) -> None:
-        path.chmod(owner.bits)
+    monkeypatch.setattr(layout, "give", lambda path, owner: path.chmod(owner.bits))
 
 
 def make(data_dir: Path, superuser: dict[str, str]) -> StackSettings:
     settings = StackSettings.model_validate({"data_dir": str(data_dir), "superuser": superuser})
-    layout.ensure(settings, Kept())
+    layout.ensure(settings)
     return settings
 
 
@@ -27,7 +25,7 @@ def test_the_superuser_password_is_that_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("a good one\n")
     settings = make(tmp_path / "cvat", {"password_file": str(file), "initial_password": "worse"})
-    secret_files.ensure(settings, Kept())
+    secret_files.ensure(settings)
     assert secret_files.read(settings, secret_files.SUPERUSER) == "a good one"
 
 
@@ -35,9 +33,9 @@ def test_a_password_that_stands_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("the first")
     settings = make(tmp_path / "cvat", {"password_file": str(file)})
-    secret_files.ensure(settings, Kept())
+    secret_files.ensure(settings)
     file.write_text("the second")
-    assert secret_files.ensure(settings, Kept()) == []
+    assert secret_files.ensure(settings) == []
     assert secret_files.read(settings, secret_files.SUPERUSER) == "the first"
 
 
@@ -48,6 +46,6 @@ def test_an_unusable_file_is_named_with_its_setting(tmp_path: Path, content: str
         file.write_text(content)
     settings = make(tmp_path / "cvat", {"password_file": str(file)})
     with pytest.raises(CvatdError, match=r"stack\.superuser\.password_file") as refused:
-        secret_files.ensure(settings, Kept())
+        secret_files.ensure(settings)
     assert refused.value.code == "secret"
     assert str(file) in refused.value.message

@@ -14,7 +14,6 @@ from cvatd.core.settings import StackSettings
 from cvatd.stack import facts, initialise, limits, versions
 from cvatd.stack.facts import DatabaseFacts, RedisFacts
 from cvatd.stack.initialise import INIT_SCRIPT, MANAGE_SCRIPT, SERVER, Initialised, Initialiser
-from cvatd.stack.layout import Ownership
 from cvatd.stack.limits import Parent
 from cvatd.stack.podman_gaps import ExecResult
 from cvatd.stack.render import render
@@ -95,7 +94,7 @@ def cvat(settings: StackSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 @pytest.fixture
 def initialiser(cvat: Cvat, settings: StackSettings) -> Initialiser:
-    return Initialiser(cvat, settings, STACK, Parent("cvat", cvat.host()), Ownership())  # type: ignore[arg-type]
+    return Initialiser(cvat, settings, STACK, Parent("cvat", cvat.host()))  # type: ignore[arg-type]
 
 
 def quiet(_: str) -> None:

@@ -9,7 +9,6 @@ import pytest
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
 from cvatd.stack import layout
-from cvatd.stack.layout import Ownership
 from cvatd.stack.spec import Owner, stack_file
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="ownership is given by root")
@@ -32,23 +31,23 @@ def external(tmp_path: Path) -> StackSettings:
 
 @needs_root
 def test_every_folder_is_made_for_its_user_and_made_once(settings: StackSettings) -> None:
-    made = layout.ensure(settings, Ownership())
+    made = layout.ensure(settings)
     assert made == list(layout.folders(settings))
     for name, owner in stack_file().folders.items():
         assert seen(settings.data_dir / name) == (owner.uid, owner.gid, owner.bits)
     assert seen(settings.data_dir) == (0, 0, 0o700)
-    assert layout.ensure(settings, Ownership()) == []
+    assert layout.ensure(settings) == []
     assert layout.wrong_owners(settings) == []
 
 
 @needs_root
 def test_what_is_missing_alone_is_made_and_what_is_there_is_left(settings: StackSettings) -> None:
-    layout.ensure(settings, Ownership())
+    layout.ensure(settings)
     kept = settings.data_dir / "logs"
     os.chown(kept, 4711, 4712)
     (kept / "a.log").write_text("a line")
     (settings.data_dir / "keys").rmdir()
-    assert layout.ensure(settings, Ownership()) == [settings.data_dir / "keys"]
+    assert layout.ensure(settings) == [settings.data_dir / "keys"]
     assert seen(kept)[:2] == (4711, 4712)
     assert (kept / "a.log").read_text() == "a line"
 
@@ -57,7 +56,7 @@ def test_what_is_missing_alone_is_made_and_what_is_there_is_left(settings: Stack
 def test_a_folder_that_a_crash_left_half_made_is_finished(settings: StackSettings) -> None:
     settings.data_dir.mkdir(parents=True)
     (settings.data_dir / ".postgres.new").mkdir(mode=0o755)
-    assert settings.data_dir / "postgres" in layout.ensure(settings, Ownership())
+    assert settings.data_dir / "postgres" in layout.ensure(settings)
     assert seen(settings.data_dir / "postgres") == (70, 70, 0o700)
     assert not [path for path in settings.data_dir.iterdir() if path.name.endswith(".new")]
 
@@ -84,14 +83,14 @@ def test_a_file_in_the_way_is_said_in_words(tmp_path: Path, where: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("not a folder")
     with pytest.raises(CvatdError, match=str(settings.data_dir)) as refused:
-        layout.ensure(settings, Ownership())
+        layout.ensure(settings)
     assert refused.value.code == "data_dir"
     assert path.read_text() == "not a folder"
 
 
 @needs_root
 def test_wrong_owners_and_modes_that_are_too_wide_are_told(settings: StackSettings) -> None:
-    layout.ensure(settings, Ownership())
+    layout.ensure(settings)
     folder = settings.data_dir
     os.chown(folder / "redis", 0, 0)
     (folder / "postgres").chmod(0o755)
@@ -108,19 +107,19 @@ def test_wrong_owners_and_modes_that_are_too_wide_are_told(settings: StackSettin
 
 @needs_root
 def test_each_of_them_can_be_put_right_without_what_lies_in_it(settings: StackSettings) -> None:
-    layout.ensure(settings, Ownership())
+    layout.ensure(settings)
     folder = settings.data_dir / "redis"
     (folder / "dump.rdb").write_text("x")
     os.chown(folder, 0, 0)
     for wrong in layout.wrong_owners(settings):
-        Ownership().give(wrong.path, wrong.owner)
+        layout.give(wrong.path, wrong.owner)
     assert layout.wrong_owners(settings) == []
     assert seen(folder / "dump.rdb")[:2] == (0, 0)
 
 
 @needs_root
 def test_the_proxys_configuration_follows_the_release(settings: StackSettings) -> None:
-    layout.ensure(settings, Ownership())
+    layout.ensure(settings)
     file = settings.data_dir / layout.NGINX_CONF
     first = file.read_text()
     assert "cvat-server:8080" in first
@@ -160,5 +159,5 @@ def test_what_cannot_be_written_leaves_the_old(tmp_path: Path) -> None:
 def test_the_owner_of_a_file_is_a_number_and_no_name(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("x")
-    Ownership().give(file, Owner(uid=123456, gid=654321, mode="0640"))
+    layout.give(file, Owner(uid=123456, gid=654321, mode="0640"))
     assert seen(file) == (123456, 654321, 0o640)

@@ -12,7 +12,6 @@ import pytest
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
 from cvatd.stack import layout, secret_files
-from cvatd.stack.layout import Ownership
 from cvatd.stack.rotate import django, scram_verifier
 
 # These numbers belong to containers: only root may give files away.
@@ -54,12 +53,12 @@ def test_the_verifier_does_not_hold_the_password() -> None:
 @needs_root
 @pytest.mark.parametrize("name", [secret_files.POSTGRES, secret_files.SUPERUSER])
 def test_a_change_keeps_its_new_value_until_it_is_accepted(tmp_path: Path, name: str) -> None:
-    settings, owner = StackSettings(data_dir=tmp_path / "cvat"), Ownership()
-    layout.ensure(settings, owner)
-    secret_files.ensure(settings, owner)
+    settings = StackSettings(data_dir=tmp_path / "cvat")
+    layout.ensure(settings)
+    secret_files.ensure(settings)
     old = secret_files.read(settings, name)
-    new = secret_files.propose(settings, name, owner)
-    assert secret_files.propose(settings, name, owner) == new
+    new = secret_files.propose(settings, name)
+    assert secret_files.propose(settings, name) == new
     assert secret_files.read(settings, name) == old
     assert secret_files.is_changing(settings, name)
     secret_files.accept(settings, name)

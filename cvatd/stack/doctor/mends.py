@@ -15,13 +15,13 @@ def make_network(runner: "Runner") -> None:
 
 
 def make_folders(runner: "Runner") -> None:
-    layout.ensure(runner.settings, runner.owner)
+    layout.ensure(runner.settings)
 
 
 def give_folders(runner: "Runner") -> None:
     """Each folder itself, not what lies in it: programs inside made that with their own numbers."""
     for wrong in layout.wrong_owners(runner.settings):
-        runner.owner.give(wrong.path, wrong.owner)
+        layout.give(wrong.path, wrong.owner)
 
 
 def narrow_secrets(runner: "Runner") -> None:
@@ -31,7 +31,7 @@ def narrow_secrets(runner: "Runner") -> None:
         secret_files.django_key_file(runner.settings): secret_files.DJANGO_KEY_OWNER,
     }
     for path in wide_secrets(runner.settings.data_dir, list(owners)):
-        runner.owner.give(path, owners[path])
+        layout.give(path, owners[path])
 
 
 def set_limits(runner: "Runner") -> None:

@@ -44,11 +44,11 @@ def test_the_database_has_a_new_password_that_nobody_saw(standing: Stand) -> Non
 
 def test_up_finishes_a_change_that_was_interrupted(standing: Stand) -> None:
     """As a crash leaves it between the database's change and the file's, and the key's and its readers'."""
-    settings, runner = standing.settings, standing.runner()
+    settings = standing.settings
     old = secret_files.read(settings, secret_files.POSTGRES)
-    new = secret_files.propose(settings, secret_files.POSTGRES, runner.owner)
+    new = secret_files.propose(settings, secret_files.POSTGRES)
     rotate._set_role_password(standing.podman.url, new)
-    secret_files.replace_django_key(settings, runner.owner)
+    secret_files.replace_django_key(settings)
     assert secret_files.read(settings, secret_files.POSTGRES) == old
     assert "django-key changed" in standing.cvatd("plan").stdout
     standing.cvatd("up")
@@ -62,7 +62,7 @@ def test_up_finishes_a_change_that_was_interrupted(standing: Stand) -> None:
 def test_the_superuser_has_a_new_password(standing: Stand) -> None:
     settings = standing.settings
     old = secret_files.read(settings, secret_files.SUPERUSER)
-    begun = secret_files.propose(settings, secret_files.SUPERUSER, standing.runner().owner)
+    begun = secret_files.propose(settings, secret_files.SUPERUSER)
     assert "begun and not finished" in standing.cvatd("password").stderr
     standing.cvatd("secrets", "rotate", "superuser")
     shown = json.loads(standing.cvatd("password", "--json").stdout)

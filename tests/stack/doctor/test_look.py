@@ -15,7 +15,6 @@ from cvatd.stack.doctor import sizes
 from cvatd.stack.doctor.evidence import Unseen
 from cvatd.stack.doctor.look import Later, look_files
 from cvatd.stack.doctor.mends import wide_secrets
-from cvatd.stack.layout import Ownership
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")
 
@@ -24,8 +23,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other 
 def settings(tmp_path: Path) -> StackSettings:
     """An initialised data folder with which all is well."""
     made = StackSettings(data_dir=tmp_path / "cvat")
-    layout.ensure(made, Ownership())
-    secret_files.ensure(made, Ownership())
+    layout.ensure(made)
+    secret_files.ensure(made)
     versions.record_version(made, "2.80.0")
     return made
 
@@ -48,7 +47,7 @@ def test_files_that_are_wrong(settings: StackSettings) -> None:
     os.chown(data / "keys", 0, 0)
     (data / "secrets").chmod(0o755)
     secret_files.path(settings, secret_files.SUPERUSER).unlink()
-    secret_files.propose(settings, secret_files.POSTGRES, Ownership())
+    secret_files.propose(settings, secret_files.POSTGRES)
     (data / "postgres" / "PG_VERSION").write_text("13\n")
     seen = look_files(settings)
     assert seen.missing == [data / "logs"]
