@@ -34,6 +34,22 @@ def probe(podman: Podman, container: Container) -> Answer:
     return Answer(False, said[-SHOWN_CHARACTERS:] or f"its check ended with status {asked.status}")
 
 
-def killed_for_memory(exit_code: int, podman_says: bool, usage: Usage | None) -> bool:
-    """Podman 4.3 on Debian 12 never says so itself: a kill counts where the stack's cgroup has counted one too."""
-    return podman_says or (exit_code == KILLED and usage is not None and usage.oom_kills > 0)
+def memory_mark(named: bool, marked: bool, v2: bool) -> bool | None:
+    """Did the kernel kill in this very container for want of memory? None where it may have.
+
+    `named`: its log says so. `marked`: Podman does, which 4.3 on Debian 12 never does, and which with the first version
+    of cgroups tells only that memory of the whole stack ran out while the container lived.
+    """
+    return True if named or (marked and v2) else None if marked else False
+
+
+def killed_for_memory(exit_code: int, mark: bool | None, usage: Usage | None) -> bool | None:
+    """Did a container end so? None where it may have.
+
+    That the kernel has killed somewhere in the stack proves nothing of this one: `podman kill` and a stop that lost
+    patience end it alike.
+    """
+    if mark:
+        return True
+    near = mark is None or (usage is not None and usage.oom_kills > 0)
+    return None if exit_code == KILLED and near else False

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
-from cvatd.stack import bridge, facts, health, layout, lock, ports, readiness, rotate, secret_files, wishes
+from cvatd.stack import bridge, facts, health, kernel_log, layout, lock, ports, readiness, rotate, secret_files, wishes
 from cvatd.stack.desired import check_data, desired
 from cvatd.stack.initialise import AT_WORK, Initialised, Initialiser, refuse_paused
 from cvatd.stack.limits import Parent
@@ -27,6 +27,13 @@ LAST_LINES = 15
 OTHERS_STOP_S = 10.0
 INIT = "init"
 ALL = "CVAT"
+# Of an end: was it for want of memory?
+MEMORY_WORDS = {
+    True: " The kernel killed a process of it for want of memory: raise stack.limits.memory_max.",
+    None: " It was killed: by the kernel for want of memory, as something in this stack was before (cvatd doctor "
+    "oom-kills pressure), or by hand, or since it did not stop in time.",
+    False: "",
+}
 
 Work = TypeVar("Work")
 Tell = Callable[[str, str, str], None]
@@ -233,16 +240,16 @@ class Runner:
             pause_s = min(pause_s * 1.5, LONGEST_LOOK_S)
 
     def explain_end(self, name: str) -> str:
-        """Why a container ended, as far as can be seen: out of memory, or its own last lines."""
+        """Why a container ended, as far as can be seen: out of memory, perhaps so, or its own last lines."""
         found = self.podman.containers().get(name)
         if found is None:
             return f"{name} is not there any more."
-        state = self.podman.inspect(name)["State"]
+        marked = bool(self.podman.inspect(name)["State"].get("OOMKilled"))
+        named = kernel_log.names(kernel_log.kills(), found.id, found.started_at)
+        mark = health.memory_mark(named, marked, self.parent.v2)
         lines = self.podman.logs(name, LAST_LINES).strip()
-        memory = ""
-        if health.killed_for_memory(found.exit_code, bool(state.get("OOMKilled")), self.parent.usage()):
-            memory = " The kernel killed it for want of memory: raise stack.limits.memory_max."
-        return f"{name} ended with status {found.exit_code}.{memory} Its last lines:\n{lines or '(none)'}"
+        killed = health.killed_for_memory(found.exit_code, mark, self.parent.usage())
+        return f"{name} ended with status {found.exit_code}.{MEMORY_WORDS[killed]} Its last lines:\n{lines or '(none)'}"
 
     def exclusive(self) -> AbstractContextManager[None]:
         """One command at a time changes the stack. Raises CvatdError "busy" with the one that does."""

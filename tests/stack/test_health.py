@@ -7,7 +7,7 @@ import pytest
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
-from cvatd.stack.health import SHOWN_CHARACTERS, Answer, killed_for_memory, probe
+from cvatd.stack.health import SHOWN_CHARACTERS, Answer, killed_for_memory, memory_mark, probe
 from cvatd.stack.limits import Usage
 from cvatd.stack.podman_gaps import ExecResult
 from cvatd.stack.render import render
@@ -20,21 +20,38 @@ def usage(kills: int) -> Usage:
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "podman_says", "kills", "killed"),
+    ("named", "marked", "v2", "mark"),
     [
-        (137, False, 1, True),
+        (True, False, False, True),
+        (True, True, True, True),
+        (False, True, True, True),
+        (False, True, False, None),  # as every container of the stack is marked when the stack's memory ran out
+        (False, False, True, False),
+    ],
+)
+def test_whose_mark_it_is(named: bool, marked: bool, v2: bool, mark: bool | None) -> None:
+    assert memory_mark(named, marked, v2) is mark
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "mark", "kills", "killed"),
+    [
+        (137, False, 1, None),  # the kernel has killed something; whether this, nobody tells
+        (137, None, 0, None),
+        (137, None, None, None),
         (137, False, 0, False),  # by somebody's hand
         (137, False, None, False),
         (143, False, 1, False),
+        (143, None, 1, False),
         (0, False, 3, False),
         (1, True, None, True),
         (137, True, 0, True),
     ],
 )
-def test_a_kill_is_for_memory_when_podman_or_the_kernel_says_so(
-    exit_code: int, podman_says: bool, kills: int | None, killed: bool
+def test_a_kill_is_for_memory_when_the_container_is_marked_so(
+    exit_code: int, mark: bool | None, kills: int | None, killed: bool | None
 ) -> None:
-    assert killed_for_memory(exit_code, podman_says, None if kills is None else usage(kills)) is killed
+    assert killed_for_memory(exit_code, mark, None if kills is None else usage(kills)) is killed
 
 
 @dataclass

@@ -35,10 +35,10 @@ def known(part: Part | Unseen) -> Part:
 
 @dataclass(frozen=True)
 class Details:
-    """Of one container, beyond what Podman lists."""
+    """Of one container, beyond what Podman lists. `oom_killed` is None where the kernel killed near it or in it."""
 
     restarts: int = 0
-    oom_killed: bool = False
+    oom_killed: bool | None = False
     networks: frozenset[str] = frozenset()
     log_bytes: int = 0
 

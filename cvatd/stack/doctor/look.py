@@ -10,7 +10,7 @@ from typing import TypeVar
 from cvatd.core import local_socket
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
-from cvatd.stack import facts, layout, ports, readiness, render, secret_files, versions, wishes
+from cvatd.stack import facts, health, kernel_log, layout, ports, readiness, render, secret_files, versions, wishes
 from cvatd.stack.desired import desired
 from cvatd.stack.doctor import inside, sizes
 from cvatd.stack.doctor.evidence import Details, Evidence, Files, Kernel, Unseen
@@ -111,7 +111,7 @@ def _of_podman(
         asked = later.begin(lambda: facts.gather(podman, settings))
         pids = {name: one.pid for name, one in ours.items() if one.running}
         parts |= {
-            "details": later.begin(lambda: look_details(podman, ours)),
+            "details": later.begin(lambda: look_details(podman, ours, parent.v2)),
             "strays": later.begin(lambda: parent.strays(pids)),
             "inside": later.begin(lambda: inside.look(podman, stack, ours, settings)),
             "rules": later.begin(lambda: inside.look_rules(podman, ours)),
@@ -181,8 +181,12 @@ def look_port(settings: StackSettings, ours: Mapping[str, Found]) -> str | None:
     return None if fault is None else ports.holder(settings.host, settings.port) or f"somebody ({fault})"
 
 
-def look_details(podman: Podman, ours: Mapping[str, Found]) -> dict[str, Details]:
-    return {name: _details(podman, name) for name in ours}
+def look_details(podman: Podman, ours: Mapping[str, Found], v2: bool) -> dict[str, Details]:
+    kills = kernel_log.kills()
+    return {
+        name: _details(podman, name, kernel_log.names(kills, found.id, found.started_at), v2)
+        for name, found in ours.items()
+    }
 
 
 def look_lines(podman: Podman, ours: Mapping[str, Found]) -> dict[str, list[str]]:
@@ -198,7 +202,8 @@ def daemon_restarts(settings: StackSettings) -> dict[str, int]:
     return {container["name"]: int(container["restarts"] or 0) for container in answer["containers"]}
 
 
-def _details(podman: Podman, name: str) -> Details:
+def _details(podman: Podman, name: str, killed: bool, v2: bool) -> Details:
+    """`killed`: the kernel's log names it."""
     inspected = podman.inspect(name)
     log = inspected["HostConfig"].get("LogConfig", {}).get("Path") or ""
     try:
@@ -207,7 +212,7 @@ def _details(podman: Podman, name: str) -> Details:
         log_bytes = 0
     return Details(
         restarts=int(inspected.get("RestartCount") or 0),
-        oom_killed=bool(inspected["State"].get("OOMKilled")),
+        oom_killed=health.memory_mark(killed, bool(inspected["State"].get("OOMKilled")), v2),
         networks=frozenset(inspected["NetworkSettings"].get("Networks") or {}),
         log_bytes=log_bytes,
     )

@@ -63,8 +63,9 @@ def oom_kills(seen: Evidence) -> Finding | None:
     for name, found in known(seen.found).items():
         details = known(seen.details).get(name)
         killed = health.killed_for_memory(found.exit_code, details is not None and details.oom_killed, usage)
-        if found.ours and not found.running and killed:
-            evidence.append(f"{name} ended with status {found.exit_code}")
+        if found.ours and not found.running and killed is not False:
+            doubt = "" if killed else ": for that, or by somebody's hand"
+            evidence.append(f"{name} ended with status {found.exit_code}{doubt}")
     if not evidence:
         return None
     return Finding("The kernel has killed processes of the stack for want of memory.", RAISE, evidence)

@@ -135,7 +135,12 @@ CASES: list[tuple[str, Evidence, list[str]]] = [
     (
         "oom-kills",
         with_found(exited("cvat-server", 137), details={"cvat-server": Details(oom_killed=True)}),
-        ["cvat-server ended with status 137"],
+        ["\ncvat-server ended with status 137"],
+    ),
+    (
+        "oom-kills",
+        with_found(exited("cvat-server", 137), usage=replace(USAGE, oom_kills=1)),
+        ["cvat-server ended with status 137: for that, or by somebody's hand"],
     ),
     (
         "idle-budget",
