@@ -19,6 +19,7 @@ from cvatd.core.errors import CvatdError
 from cvatd.stack import releases, wishes
 from cvatd.stack.spec import Container, Health
 from tests.e2e.cvat.stand import CVATD, NETWORK, Stand
+from tests.e2e.cvat.test_doctor import doctor, text
 from tests.podman_host import ROOT
 from tests.stack.daemon.test_metrics import parsed
 from tests.stack.daemon.test_server import call
@@ -187,6 +188,9 @@ def test_what_dies_again_and_again_is_given_up(watched: Watched) -> None:
     watched.stays(lambda: watched.restarts(UI) == 3)
     assert "status 3" in watched.says(UI)
     assert watched.health()["containers"][UI]["given_up"] is True
+    often = doctor(watched.stand, "restarts")["wrong"]["restarts"]
+    assert f"{UI} was restarted 3 times" in text(often)
+    assert often["command"] == f"cvatd logs {UI}"
 
     # Also for a daemon that is started anew.
     watched.end()

@@ -150,12 +150,12 @@ def copy(source: Path, target: Path) -> None:
 
 
 def _take_too_much(stand: Stand, name: str) -> None:
-    """The kernel kills a command in this container: its own limit is set a little above what it holds."""
+    """The kernel kills a command in this container: below its new limit that holds far more than all else there."""
     pid = stand.containers()[name].pid
     own = memory_cgroup(Path(f"/proc/{pid}/cgroup").read_text())
     assert own.startswith(f"/{SLICE}/")
     first = CGROUPS / "memory"
     limit = (first if first.is_dir() else CGROUPS) / own.lstrip("/")
     file = limit / ("memory.limit_in_bytes" if first.is_dir() else "memory.max")
-    file.write_text(str(32 * MB))
+    file.write_text(str(96 * MB))
     stand.host.run("exec", name, "sh", "-c", "head -c 200000000 /dev/zero | tail -c 150000000 > /dev/null", check=False)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from cvatd.core import words
 from cvatd.core.settings import ExtraContainer
 from cvatd.stack import secret_files
 from cvatd.stack.limits import CGROUPS, memory_cgroup
 from cvatd.stack.runner import Runner
 from tests.e2e.cvat.stand import SLICE, Stand
+from tests.e2e.cvat.test_doctor import doctor, text
 
 pytestmark = pytest.mark.e2e
 MB = 1 << 20
@@ -92,6 +94,19 @@ def test_the_sum_of_all_containers_stays_below_the_memory_limit(stand: Stand) ->
     assert usage.memory_max == LIMIT
     # The one that lives holds 180 MB: the bound is real, and it is not each container's own.
     assert 180 * MB <= peak() <= LIMIT
+
+    # A bound so close to what it holds that nothing else has room.
+    close = usage.memory * 100 // 97
+    stand.configure(limits=limits | {"memory_high": close, "memory_max": close})
+    stand.runner().prepare()
+    pressed = doctor(stand, "pressure")["wrong"]["pressure"]
+    assert f"of {words.memory(close)} used (9" in text(pressed)
+
+    # What ends by hand is not laid on the kernel, though it has killed here before.
+    (living,) = {*names} - {killed}
+    stand.host.run("kill", living)
+    assert stand.containers()[living].exit_code == 137
+    assert "The kernel killed" not in runner.explain_end(living)
 
 
 def test_two_busy_containers_share_the_processor_quota(stand: Stand) -> None:
