@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "cvat-manage"
-COMPLETIONS = ROOT / "scripts" / "completions"
 BOUND_S = 20
 NOBODY = 65534
 
@@ -310,51 +309,6 @@ def test_a_cache_that_cannot_be_written_is_no_fault(tmp_path: Path) -> None:
 def test_without_podman_there_is_nothing_to_complete(tmp_path: Path) -> None:
     result = call(CVAT_MANAGE_COMPLETE="1", CONTAINER_HOST=f"unix://{tmp_path}/none", XDG_CACHE_HOME=str(tmp_path))
     assert (result.returncode, result.stdout.split(), result.stderr) == (0, [], "")
-
-
-SHELLS = {"bash": "cvat-manage.bash", "zsh": "_cvat-manage", "fish": "cvat-manage.fish"}
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-def test_completions_are_in_the_language_of_their_shell(shell: str) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"no {shell} on this machine")
-    subprocess.run([shell, "-n", COMPLETIONS / SHELLS[shell]], check=True, timeout=BOUND_S)
-
-
-@pytest.fixture
-def known(tmp_path: Path) -> dict[str, str]:
-    """An environment in which `cvat-manage` is the script and has a list, and no Podman to ask."""
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "cvat-manage"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {SCRIPT} "$@"\n')
-    program.chmod(0o755)
-    script.keep_list(str(tmp_path / "cvat-manage"), "image", ["changepassword", "createsuperuser", "migrate"])
-    return {
-        "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
-        "XDG_CACHE_HOME": str(tmp_path),
-        "CONTAINER_HOST": f"unix://{tmp_path}/none",
-    }
-
-
-@pytest.mark.parametrize(
-    ("words", "found"),
-    [
-        (["c"], ["changepassword", "createsuperuser"]),
-        (["mig"], ["migrate"]),
-        ([""], ["changepassword", "createsuperuser", "migrate"]),
-        (["help", "cr"], ["createsuperuser"]),
-        (["migrate", "c"], []),
-        (["x"], []),
-    ],
-)
-def test_bash_completes_the_commands(known: dict[str, str], words: list[str], found: list[str]) -> None:
-    program = f'. "{COMPLETIONS}/cvat-manage.bash"; COMP_CWORD=$(($# - 1)); COMP_WORDS=("$@"); _cvat_manage; '
-    program += 'printf "%s\\n" "${COMPREPLY[@]}"'
-    command = ["bash", "--norc", "-c", program, "bash", "cvat-manage", *words]
-    result = subprocess.run(command, env=known, capture_output=True, text=True, timeout=BOUND_S, check=True)
-    assert result.stdout.split() == found
-    assert not result.stderr
 
 
 def test_has_terminal() -> None:
