@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cvatd.stack.runner import Runner, Tell
 
 PSQL_TIMEOUT_S = 60.0
+# psql's status for a statement that was refused, and Podman's for a program that cannot be started.
+NOT_TAKEN = (3, 126, 127)
 SCRAM_ITERATIONS = 4096
 ROLE = "root"
 PSQL = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", ROLE, "-d", "cvat"]
@@ -113,10 +115,21 @@ def _set_role_password(url: str, password: str) -> None:
             command, input=statement, capture_output=True, text=True, check=False, timeout=PSQL_TIMEOUT_S
         )
     except subprocess.TimeoutExpired:
-        raise CvatdError("rotate", f"PostgreSQL took no new password within {PSQL_TIMEOUT_S:.0f} s.") from None
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["psql said nothing"])[-1]
-        raise CvatdError("rotate", f"PostgreSQL did not take the new password: {last}. The old one is in force.")
+        raise _not_seen(f"it said nothing for {PSQL_TIMEOUT_S:.0f} s") from None
+    if not done.returncode:
+        return
+    last = (done.stderr.strip().splitlines() or [f"status {done.returncode} and no word"])[-1].rstrip(".")
+    if done.returncode not in NOT_TAKEN:
+        raise _not_seen(last)
+    raise CvatdError(
+        "rotate", f"PostgreSQL did not take the new password: {last}. The old one is in force; do the same again."
+    )
+
+
+def _not_seen(why: str) -> CvatdError:
+    """The new one waits in its file, so that either may be in force."""
+    words = f"Whether PostgreSQL took the new password could not be seen: {why}. Do the same again: it ends the change."
+    return CvatdError("rotate", words)
 
 
 def scram_verifier(password: str, salt: bytes) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
-from cvatd.stack import layout, secret_files
+from cvatd.stack import layout, rotate, secret_files
 from cvatd.stack.rotate import django, scram_verifier
 
 # These numbers belong to containers: only root may give files away.
@@ -43,6 +43,41 @@ def test_a_key_where_nothing_was_made_yet_is_refused_in_words(tmp_path: Path) ->
     with pytest.raises(CvatdError, match="keys yet: `cvatd up` makes it"):
         django(runner, lambda *_: None)  # type: ignore[arg-type]
     assert not (tmp_path / "cvat").exists()
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        (
+            "echo 'ERROR:  permission denied' >&2; exit 3",
+            r"did not take .*: ERROR:  permission denied\. The old one is",
+        ),
+        ("echo 'psql: not found' >&2; exit 127", "psql: not found. The old one is in force"),
+        (
+            "echo 'connection to server was lost' >&2; exit 2",
+            "could not be seen: connection to server was lost. Do the",
+        ),
+        (
+            "echo 'Error: unable to connect.' >&2; exit 125",
+            r"could not be seen: Error: unable to connect\. Do the same",
+        ),
+        ("exit 137", "could not be seen: status 137 and no word"),
+        ("exec sleep 60", "could not be seen: it said nothing for"),
+    ],
+)
+def test_only_what_was_refused_leaves_the_old_one_in_force_for_certain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str, said: str
+) -> None:
+    """Podman and psql may end after PostgreSQL took it."""
+    podman = tmp_path / "podman"
+    podman.write_text(f"#!/bin/sh\n{ends}\n")
+    podman.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(rotate, "PSQL_TIMEOUT_S", 0.5 if "sleep" in ends else 30)
+    with pytest.raises(CvatdError, match=said) as refused:
+        rotate._set_role_password("unix:///nowhere", "pencil")
+    assert refused.value.code == "rotate"
+    assert "pencil" not in refused.value.message
 
 
 def test_the_verifier_does_not_hold_the_password() -> None:
