@@ -1,7 +1,8 @@
 """What has to change so that a host runs what is declared. Pure: from what is there and what should be, the changes."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -27,8 +28,9 @@ TOLD = (
     "made_with",
 )
 SHOWN_CHARACTERS = 60
-# Values of variables that are called so are not shown.
+# Not shown: what is called so, what holds a secret that is known, and what every URL with a password looks like.
 HIDDEN = ("PASSWORD", "SECRET", "TOKEN", "KEY")
+URL_WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,22 @@ class Plan:
         raise KeyError(container)
 
 
-def make_plan(stack: Stack, found: Mapping[str, Found], image_ids: Mapping[str, str | None], has_network: bool) -> Plan:
-    """The changes in the order of the containers' needs, removals first."""
+def make_plan(
+    stack: Stack,
+    found: Mapping[str, Found],
+    image_ids: Mapping[str, str | None],
+    has_network: bool,
+    secrets: Collection[str] = (),
+) -> Plan:
+    """The changes in the order of the containers' needs, removals first. Nothing that holds one of `secrets` is shown
+    in their reasons.
+    """
     removals = [
         Change(name, "remove", ["is declared no more"])
         for name, container in sorted(found.items())
         if container.ours and name not in stack.names and name != INIT_CONTAINER
     ]
-    changes = [_change(container, found.get(container.name), image_ids) for container in stack.containers]
+    changes = [_change(container, found.get(container.name), image_ids, secrets) for container in stack.containers]
     wanted = dict.fromkeys(container.image for container in stack.containers)
     return Plan(
         changes=removals + changes,
@@ -97,10 +107,12 @@ def refuse_foreign(stack: Stack, found: Mapping[str, Found]) -> None:
         )
 
 
-def _change(container: Container, found: Found | None, image_ids: Mapping[str, str | None]) -> Change:
+def _change(
+    container: Container, found: Found | None, image_ids: Mapping[str, str | None], secrets: Collection[str]
+) -> Change:
     if found is None:
         return Change(container.name, "create", ["is not there"])
-    reasons = differences(found.spec, container)
+    reasons = differences(found.spec, container, secrets)
     image_id = image_ids.get(container.image)
     if not reasons and image_id is not None and image_id != found.image_id:
         reasons = [f"the image {container.image} is another one now"]
@@ -111,7 +123,7 @@ def _change(container: Container, found: Found | None, image_ids: Mapping[str, s
     return Change(container.name, "keep")
 
 
-def differences(spec: str | None, container: Container) -> list[str]:
+def differences(spec: str | None, container: Container, secrets: Collection[str] = ()) -> list[str]:
     """In words, what Podman would be told otherwise than when the container was made."""
     try:
         old = json.loads(spec or "null")
@@ -122,11 +134,11 @@ def differences(spec: str | None, container: Container) -> list[str]:
     new = json.loads(container.model_dump_json())
     reasons: list[str] = []
     for key in TOLD:
-        reasons += _describe(key, old.get(key), new.get(key))
+        reasons += _describe(key, old.get(key), new.get(key), secrets)
     return reasons
 
 
-def _describe(key: str, old: Any, new: Any) -> list[str]:
+def _describe(key: str, old: Any, new: Any, secrets: Collection[str]) -> list[str]:
     if old == new:
         return []
     if key == "made_with" and isinstance(old, dict) and isinstance(new, dict):
@@ -135,11 +147,21 @@ def _describe(key: str, old: Any, new: Any) -> list[str]:
         return [
             f"{key}.{name} changed"
             if any(word in name.upper() for word in HIDDEN)
-            else f"{key}.{name}: {_short(old.get(name))} → {_short(new.get(name))}"
+            else _from_to(f"{key}.{name}", old.get(name), new.get(name), secrets)
             for name in sorted(old.keys() | new.keys())
             if old.get(name) != new.get(name)
         ]
-    return [f"{key}: {_short(old)} → {_short(new)}"]
+    return [_from_to(key, old, new, secrets)]
+
+
+def _from_to(name: str, old: Any, new: Any, secrets: Collection[str]) -> str:
+    return f"{name} changed" if _holds_secret([old, new], secrets) else f"{name}: {_short(old)} → {_short(new)}"
+
+
+def _holds_secret(value: Any, secrets: Collection[str]) -> bool:
+    """Anywhere in it."""
+    text = json.dumps(value)
+    return bool(URL_WITH_PASSWORD.search(text)) or any(json.dumps(secret)[1:-1] in text for secret in secrets if secret)
 
 
 def _short(value: Any) -> str:

@@ -80,8 +80,9 @@ class Runner:
         stack = stack or self.stack()
         found = self.podman.containers()
         refuse_foreign(stack, found)
+        secrets = secret_files.known(self.settings)
         image_ids = {image: self.podman.image_id(image) for image in {c.image for c in stack.containers}}
-        return make_plan(stack, found, image_ids, self.podman.has_network(stack.network))
+        return make_plan(stack, found, image_ids, self.podman.has_network(stack.network), secrets)
 
     def prepare(self) -> list[str]:
         """Folders, secrets and limits: all that containers need on the host. Returns what was made now."""

@@ -3,6 +3,7 @@
 The key of Django lies where CVAT itself looks for it (keys/secret_key.py): every release reads it there.
 """
 
+import contextlib
 import secrets
 import string
 from pathlib import Path
@@ -56,6 +57,16 @@ def read(settings: StackSettings, name: str) -> str:
         raise CvatdError("secret", f"There is no {file} yet: `{starting.preparation(settings)}` makes it.") from None
     except PermissionError:
         raise CvatdError("secret", f"{file} is readable by root alone: use sudo.") from None
+
+
+def known(settings: StackSettings) -> list[str]:
+    """All passwords that are there, for those who must not show them."""
+    names = [name for made in stack_file().secrets for name in (made, proposed(made))]
+    texts = []
+    for name in names:
+        with contextlib.suppress(OSError):
+            texts.append(path(settings, name).read_text().strip())
+    return texts
 
 
 def propose(settings: StackSettings, name: str) -> str:

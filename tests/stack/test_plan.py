@@ -177,6 +177,32 @@ def test_no_secret_is_shown(word: str) -> None:
     assert differences(old.model_dump_json(), new) == [f"environment.{name} changed"]
 
 
+SECRET = 'hunter "2", ä'
+
+
+@pytest.mark.parametrize(
+    ("what", "changes"),
+    [
+        ("environment.LOGIN", {"environment": {"LOGIN": SECRET}}),
+        ("environment.FAR", {"environment": {"FAR": "x" * SHOWN_CHARACTERS + SECRET}}),
+        ("command", {"command": ["serve", f"--requirepass={SECRET}"]}),
+    ],
+)
+def test_a_secret_is_not_shown_whatever_its_variable_is_called(what: str, changes: dict[str, Any]) -> None:
+    new = REDIS.model_copy(update=changes)
+    for before, after in ((REDIS, new), (new, REDIS)):
+        said = differences(before.model_dump_json(), after, [SECRET, ""])
+        assert said == [f"{what} changed"]
+
+
+def test_a_url_with_a_password_is_not_shown_although_nobody_here_knows_it() -> None:
+    new = REDIS.model_copy(update={"environment": {"BROKER": "amqps://me:whatever@host/x", "HOME_PAGE": "http://a/b"}})
+    assert differences(REDIS.model_dump_json(), new) == [
+        "environment.BROKER changed",
+        "environment.HOME_PAGE: null → http://a/b",
+    ]
+
+
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_long_values_are_cut(before: str, after: str) -> None:
     old = REDIS.model_copy(update={"environment": {"A": before * 100}})

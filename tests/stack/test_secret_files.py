@@ -94,6 +94,14 @@ def test_of_a_new_database_the_first_password_is_no_change(settings: StackSettin
     assert not secret_files.is_changing(settings, POSTGRES)
 
 
+def test_all_passwords_are_known_also_one_that_waits(settings: StackSettings) -> None:
+    assert secret_files.known(settings) == []
+    secret_files.ensure(settings)
+    waiting = secret_files.propose(settings, POSTGRES)
+    there = [secret_files.read(settings, name) for name in (POSTGRES, SUPERUSER)]
+    assert sorted(secret_files.known(settings)) == sorted([*there, waiting])
+
+
 def test_the_superusers_lost_password_is_no_change_of_the_database(settings: StackSettings) -> None:
     secret_files.ensure(settings)
     (settings.data_dir / "postgres" / "PG_VERSION").write_text("15\n")
