@@ -5,7 +5,7 @@ tells `podman stop` from a death is that two clean up after it: the command itse
 codes say nothing: 137 is a stop that ran out of patience, a want of memory, and a `kill -9` alike.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 BEGINS = frozenset({"create", "start", "restart"})
@@ -53,6 +53,11 @@ def by_hand(notices: Iterable[Notice], own: Sequence[Span]) -> str | None:
     if any(notice.action == "kill" and 0 <= deaths[-1] - notice.at <= KILL_TO_DEATH_S for notice in life):
         return KILLED
     return STOPPED if "stop" in actions or actions.count("cleanup") >= 2 else None
+
+
+def of_use(notices: Mapping[str, list[Notice]], names: Collection[str]) -> dict[str, list[Notice]]:
+    """Without containers that are neither declared nor there, and without earlier lives."""
+    return {name: forget_old(kept) for name, kept in notices.items() if name in names}
 
 
 def forget_old(notices: Iterable[Notice]) -> list[Notice]:

@@ -178,7 +178,7 @@ class Keeper:
 
     def _sight(self, held: bool) -> Sight:
         found = self._found
-        self._notices = {name: ends.forget_old(kept) for name, kept in self._notices.items()}
+        self._notices = ends.of_use(self._notices, self._containers.keys() | found.keys())
         units = {name: unit for name, unit in self._memory.units.items() if name not in found}
         if self._settings.manager == "systemd":
             units |= {name: UNIT.format(name) for name in self._containers}

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvatd.stack.daemon.ends import KILLED, REMOVED, STOPPED, TOLD, Notice, Span, by_hand, forget_old
+from cvatd.stack.daemon.ends import KILLED, REMOVED, STOPPED, TOLD, Notice, Span, by_hand, forget_old, of_use
 
 NAME = "cvat-ui"
 
@@ -54,6 +54,11 @@ def test_what_cvatd_did_itself_is_nobodys_wish() -> None:
     assert by_hand(stopped, [Span(100.1, 101, NAME)]) is None
     assert by_hand(stopped, [Span(100.1, 101, "cvat-db")]) == STOPPED
     assert by_hand(stopped, [Span(200, 300)]) == STOPPED
+
+
+def test_containers_that_are_gone_are_forgotten_with_their_earlier_lives() -> None:
+    told = {NAME: notices("start", "died", "remove", "create"), "extra": notices("start", "died", "remove")}
+    assert of_use(told, {NAME, "cvat-db"}) == {NAME: told[NAME][-1:]}
 
 
 ACTIONS = st.lists(st.tuples(st.floats(0, 1000), st.sampled_from(TOLD)), max_size=12)
