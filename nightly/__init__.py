@@ -1,0 +1,1 @@
+"""What takes too long, or needs too much of the machine, for each change: `make nightly`."""
