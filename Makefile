@@ -10,7 +10,7 @@ PYTEST = timeout --foreground --kill-after=30 2700 .venv/bin/python -m pytest te
 TRAINER_NEEDS = 'torch\ntorchvision\nopencv-python-headless\n'
 IMAGES_NEEDS = 'django>=5.2,<6\ndjango-rq\nrq>=2\nredis\npsycopg[binary]>=3.2\nuvicorn\nsupervisor\ntzdata\n'
 
-.PHONY: demo dev test nightly check bench lock clean
+.PHONY: demo dev test test-lowest nightly check bench lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready .venv-trainer/.ready
@@ -26,8 +26,12 @@ test: check .venv-trainer/.ready .venv-trainer-8.3.217/.ready .cache/images/site
 	@$(PYTEST) -m "not e2e" --numprocesses 2 --dist loadfile
 	@$(PYTEST) -m e2e
 
+# The fast tests with the lowest versions that pyproject.toml says will do, as a distribution may have them.
+test-lowest: .venv-lowest/.ready
+	@timeout --foreground --kill-after=30 1800 .venv-lowest/bin/python -m pytest tests -m "not e2e" --ignore tests/nix --numprocesses 2 --dist loadfile
+
 # A virtual machine under qemu, without KVM. The first call makes its disk and takes some minutes more.
-nightly: .venv/.ready .cache/vm/site/.ready
+nightly: .venv/.ready .cache/vm/site/.ready test-lowest
 	@sh scripts/install-containers.sh
 	@sh scripts/install-vm.sh
 	@timeout --foreground --kill-after=30 3600 .venv/bin/python -m pytest nightly --timeout 2700
@@ -55,6 +59,12 @@ bench: .venv/.ready .venv-trainer/.ready .cache/images/site/.ready .cache/compos
 	@$(INSTALL) --python .venv/bin/python -r requirements/test.txt
 	@$(UV) pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python -e .
 	@.venv/bin/python -m compileall -q cvatd
+	@touch $@
+
+.venv-lowest/.ready: .venv/.uv requirements/lowest.txt pyproject.toml
+	@test -x .venv-lowest/bin/python || $(UV) venv --quiet --python .venv/bin/python .venv-lowest
+	@$(INSTALL) --python .venv-lowest/bin/python -r requirements/lowest.txt
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --python .venv-lowest/bin/python -e .
 	@touch $@
 
 .venv-trainer/.ready: .venv/.uv requirements/trainer.txt
@@ -90,10 +100,13 @@ bench: .venv/.ready .venv-trainer/.ready .cache/images/site/.ready .cache/compos
 lock: .venv/.uv
 	$(LOCK) pyproject.toml --extra embedded -o requirements/daemon.txt
 	$(LOCK) pyproject.toml --extra embedded --extra test -c requirements/daemon.txt -o requirements/test.txt
+	mkdir -p .cache
+	$(LOCK) pyproject.toml --resolution lowest-direct --upgrade -o .cache/lowest.txt
+	$(LOCK) pyproject.toml --extra embedded --extra test -c .cache/lowest.txt --no-annotate -o requirements/lowest.txt
 	echo podman-compose | $(LOCK) - -o requirements/compose.txt
 	printf $(IMAGES_NEEDS) | $(LOCK) - -c requirements/daemon.txt -o requirements/images.txt
 	printf 'ultralytics>=8.3.217\n'$(TRAINER_NEEDS) | $(LOCK) - --override requirements/trainer-overrides.txt -o requirements/trainer.txt
 	printf 'ultralytics==8.3.217\n'$(TRAINER_NEEDS) | $(LOCK) - --override requirements/trainer-overrides.txt -o requirements/trainer-8.3.217.txt
 
 clean:
-	rm -rf .venv .venv-trainer .venv-trainer-8.3.217 .cache .demo .cvatd bench
+	rm -rf .venv .venv-lowest .venv-trainer .venv-trainer-8.3.217 .cache .demo .cvatd bench
