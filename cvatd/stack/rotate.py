@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from cvatd.stack.runner import Runner, Tell
 
 PSQL_TIMEOUT_S = 60.0
-# psql's status for a statement that was refused, and Podman's for a program that cannot be started.
+# psql's status for a statement that was refused, Podman's for a program that cannot be started, and its words where it
+# did not come so far.
 NOT_TAKEN = (3, 126, 127)
+NOT_BEGUN = ("container state improper", "unable to connect to Podman")
 SCRAM_ITERATIONS = 4096
 ROLE = "root"
 PSQL = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", ROLE, "-d", "cvat"]
@@ -119,7 +121,7 @@ def _set_role_password(url: str, password: str) -> None:
     if not done.returncode:
         return
     last = (done.stderr.strip().splitlines() or [f"status {done.returncode} and no word"])[-1].rstrip(".")
-    if done.returncode not in NOT_TAKEN:
+    if done.returncode not in NOT_TAKEN and not any(words in last for words in NOT_BEGUN):
         raise _not_seen(last)
     raise CvatdError(
         "rotate", f"PostgreSQL did not take the new password: {last}. The old one is in force; do the same again."

@@ -57,10 +57,8 @@ def test_a_key_where_nothing_was_made_yet_is_refused_in_words(tmp_path: Path) ->
             "echo 'connection to server was lost' >&2; exit 2",
             "could not be seen: connection to server was lost. Do the",
         ),
-        (
-            "echo 'Error: unable to connect.' >&2; exit 125",
-            r"could not be seen: Error: unable to connect\. Do the same",
-        ),
+        ("echo 'Error: can only x: container state improper' >&2; exit 255", "improper. The old one is in force"),
+        ("echo 'Error: unexpected EOF.' >&2; exit 125", r"could not be seen: Error: unexpected EOF\. Do the same"),
         ("exit 137", "could not be seen: status 137 and no word"),
         ("exec sleep 60", "could not be seen: it said nothing for"),
     ],
