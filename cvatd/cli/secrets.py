@@ -30,7 +30,7 @@ def password(json_: bool = typer.Option(False, "--json", help="JSON instead of w
 
     settings = load_settings().stack
     secret = secret_files.read(settings, secret_files.SUPERUSER)
-    state, words = _state(settings)
+    state, words = _state(settings, secret)
     if secret_files.is_changing(settings, secret_files.SUPERUSER):
         words = "A change of it was begun and not finished: `cvatd secrets rotate superuser` finishes it."
     user = versions.initial_superuser(settings).get("username", settings.superuser.username)
@@ -62,15 +62,19 @@ def rotate(
     output.emit({"rotated": what, "restart": units}, json_, words)
 
 
-def _state(settings: "StackSettings") -> tuple[str, str]:
+def _state(settings: "StackSettings", password: str) -> tuple[str, str]:
     from cvatd.core.errors import CvatdError
     from cvatd.stack import facts, superuser, versions
     from cvatd.stack.podman import Podman
 
+    made, stored = versions.initial_superuser(settings), None
     try:
         with Podman(settings.podman_url) as podman:
             database = facts.database_facts(podman, settings, podman.containers())
+            found = superuser.password_state(made, database)
+            if found.state == "changed":
+                stored = facts.superuser_hashes(podman, settings).get(made["username"])
     except CvatdError as error:
-        database = facts.DatabaseFacts(fault="away", words=error.message)
-    found = superuser.password_state(versions.initial_superuser(settings), database)
+        found = superuser.password_state(made, facts.DatabaseFacts(fault="away", words=error.message))
+    found = superuser.compared(found, password, stored)
     return found.state, found.words

@@ -19,6 +19,7 @@ from cvatd.core.queries import queries
 from cvatd.core.settings import StackSettings
 from cvatd.stack import secret_files
 from cvatd.stack.podman import Found, Podman
+from cvatd.stack.podman_gaps import ExecResult
 
 ASK_TIMEOUT_S = 15.0
 HTTP_TIMEOUT_S = 10.0
@@ -119,11 +120,8 @@ def database_facts(podman: Podman, settings: StackSettings, found: dict[str, Fou
         return _external_facts(settings)
     if not _runs(found, DATABASE):
         return DatabaseFacts(fault="away", words=f"{DATABASE} does not run")
-    statements = [part for query in _statements() for part in ("-c", query)]
     try:
-        asked = podman.execute(
-            DATABASE, ["psql", "-XAtq", "-U", "root", "-d", "cvat", *statements], timeout_s=ASK_TIMEOUT_S
-        )
+        asked = _psql(podman, "facts.sql")
     except CvatdError as error:
         return DatabaseFacts(fault="away", words=error.message)
     if not asked.out.strip():
@@ -131,35 +129,56 @@ def database_facts(podman: Podman, settings: StackSettings, found: dict[str, Fou
     return _database_facts(asked.out.splitlines())
 
 
+def superuser_hashes(podman: Podman, settings: StackSettings) -> dict[str, str]:
+    """Superuser -> what Django stores of the password; none where the database cannot be asked. For no other eyes."""
+    import psycopg
+
+    try:
+        rows = _external(settings, "hashes.sql") if settings.database else _psql(podman, "hashes.sql").out.splitlines()
+        hashes: dict[str, str] = json.loads("".join(rows))
+    except (psycopg.Error, CvatdError, ValueError):
+        return {}
+    return hashes
+
+
+def _psql(podman: Podman, file: str) -> ExecResult:
+    """In the database's container: a line of JSON for each statement of the file. Raises CvatdError."""
+    statements = [part for query in queries("cvatd.stack", file).values() for part in ("-c", query)]
+    return podman.execute(DATABASE, ["psql", "-XAtq", "-U", "root", "-d", "cvat", *statements], timeout_s=ASK_TIMEOUT_S)
+
+
 def _external_facts(settings: StackSettings) -> DatabaseFacts:
+    import psycopg
+
+    try:
+        return _database_facts(_external(settings, "facts.sql"))
+    except (psycopg.Error, CvatdError) as error:
+        return _database_fault(str(error))
+
+
+def _external(settings: StackSettings, file: str) -> list[str]:
+    """As `_psql`, of a database outside of the stack. Raises CvatdError, psycopg.Error."""
     import psycopg
 
     database = settings.database
     assert database is not None
     rows = []
-    try:
-        with psycopg.connect(
-            host=database.host,
-            port=database.port,
-            dbname=database.name,
-            user=database.user,
-            password=secret_files.read(settings, secret_files.POSTGRES),
-            connect_timeout=int(ASK_TIMEOUT_S),
-            autocommit=True,
-        ) as connection:
-            for query in _statements():
-                try:
-                    row = connection.execute(query).fetchone()
-                except psycopg.errors.UndefinedTable:
-                    continue
-                rows += [json.dumps(row[0])] if row else []
-    except (psycopg.Error, CvatdError) as error:
-        return _database_fault(str(error))
-    return _database_facts(rows)
-
-
-def _statements() -> list[str]:
-    return list(queries("cvatd.stack", "facts.sql").values())
+    with psycopg.connect(
+        host=database.host,
+        port=database.port,
+        dbname=database.name,
+        user=database.user,
+        password=secret_files.read(settings, secret_files.POSTGRES),
+        connect_timeout=int(ASK_TIMEOUT_S),
+        autocommit=True,
+    ) as connection:
+        for query in queries("cvatd.stack", file).values():
+            try:
+                row = connection.execute(query).fetchone()
+            except psycopg.errors.UndefinedTable:
+                continue
+            rows += [json.dumps(row[0])] if row else []
+    return rows
 
 
 def _database_fault(words: str) -> DatabaseFacts:

@@ -244,6 +244,15 @@ def test_what_a_real_database_says_inside_and_outside_of_the_stack(
         seen = both()
     assert seen.migrations == {"auth.0001", "engine.0002"}
     assert seen.superusers == {"admin": hashlib.sha256(b"hash").hexdigest()}
+    for settings, podman in ((inside, psql), (database, refusing("not to be asked"))):
+        assert facts.superuser_hashes(podman, settings) == {"admin": "hash"}
+
+
+def test_no_hash_comes_of_a_database_that_cannot_be_asked(database: StackSettings) -> None:
+    assert facts.superuser_hashes(refusing("down"), StackSettings()) == {}
+    assert facts.superuser_hashes(said("", "psql: error"), StackSettings()) == {}
+    secret_files.path(database, secret_files.POSTGRES).unlink()
+    assert facts.superuser_hashes(refusing("not to be asked"), database) == {}
 
 
 def test_a_database_that_is_not_there_is_told_from_a_server_that_is_not(database: StackSettings) -> None:

@@ -1,12 +1,14 @@
 """Rotation of the secrets against the real PostgreSQL and Django, also when it was interrupted."""
 
+import base64
+import hashlib
 import json
 
 import pytest
 import requests
 
 from cvatd.core.errors import CvatdError
-from cvatd.stack import rotate, secret_files
+from cvatd.stack import facts, rotate, secret_files
 from tests.e2e.cvat.stand import Stand
 
 pytestmark = pytest.mark.e2e
@@ -82,6 +84,18 @@ def test_a_password_that_was_changed_in_cvat_is_said_to_be(standing: Stand) -> N
     finally:
         standing.cvatd("shell", "db", input=back)
     assert standing.cvatd("password").stderr == ""
+
+
+def test_a_password_that_cvat_stored_anew_is_not_said_to_be_changed(standing: Stand) -> None:
+    """As Django does when somebody signs in after an upgrade of it: with more iterations."""
+    password = secret_files.read(standing.settings, secret_files.SUPERUSER)
+    derived = hashlib.pbkdf2_hmac("sha256", password.encode(), b"salt", 1000)
+    weaker = f"pbkdf2_sha256$1000$salt${base64.b64encode(derived).decode()}"
+    standing.cvatd("shell", "db", input=f"UPDATE auth_user SET password = '{weaker}' WHERE username = 'admin';\n")
+    assert sign_in(standing, password) == 200
+    assert facts.superuser_hashes(standing.podman, standing.settings)["admin"] != weaker
+    shown = json.loads(standing.cvatd("password", "--json").stdout)
+    assert (shown["state"], shown["words"]) == ("in_force", "")
 
 
 def test_a_new_password_is_refused_in_words_by_a_database_that_is_down(standing: Stand) -> None:
