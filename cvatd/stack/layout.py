@@ -33,9 +33,19 @@ class Wrong:
 
 
 def give(path: Path, owner: Owner) -> None:
-    """Hand a file or folder to a user inside of containers: root's to do."""
-    path.chmod(owner.bits)
-    os.chown(path, owner.uid, owner.gid)
+    """Hand a file or folder to a user inside of containers: root's to do. Raises OSError, also for a link: it may lie
+    in a folder of a container's, and lead to any file of this host.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        _hand(descriptor, owner)
+    finally:
+        os.close(descriptor)
+
+
+def _hand(descriptor: int, owner: Owner) -> None:
+    os.fchmod(descriptor, owner.bits)
+    os.fchown(descriptor, owner.uid, owner.gid)
 
 
 def folders(settings: StackSettings, declared: StackFile | None = None) -> dict[Path, Owner]:
@@ -131,15 +141,20 @@ def write_proxy_configuration(settings: StackSettings) -> bool:
     return True
 
 
-def write_atomically(path: Path, text: str, mode: int) -> None:
-    """Never half a file, also not after a power cut."""
+def write_atomically(path: Path, text: str, rights: int | Owner) -> None:
+    """Never half a file, also not after a power cut. `rights` are its mode, or its owner and mode."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    temporary.unlink(missing_ok=True)
+    # Made new, so that nothing else is written to where the folder belongs to a container.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
         file.flush()
+        if isinstance(rights, Owner):
+            _hand(descriptor, rights)
+        else:
+            os.fchmod(descriptor, rights)
         os.fsync(descriptor)
-    temporary.chmod(mode)
     temporary.rename(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:

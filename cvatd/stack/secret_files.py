@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
-from cvatd.stack import layout, starting
+from cvatd.stack import starting
 from cvatd.stack.layout import write_atomically
 from cvatd.stack.spec import Owner, stack_file
 
@@ -39,11 +39,11 @@ def ensure(settings: StackSettings) -> list[str]:
         if name == POSTGRES and given is None and not file.exists() and _has_database(settings):
             propose(settings, name)  # lost: `up` gives the database this one, as in a change of it
         if not file.exists() or (name == POSTGRES and given is not None and file.read_text() != given):
-            _write(file, given if given is not None else new_password(), owner)
+            write_atomically(file, given if given is not None else new_password(), owner)
             made.append(name)
     key = django_key_file(settings)
     if not key.exists():
-        _write(key, new_django_key(), DJANGO_KEY_OWNER)
+        write_atomically(key, new_django_key(), DJANGO_KEY_OWNER)
         made.append("django-key")
     return made
 
@@ -73,7 +73,7 @@ def propose(settings: StackSettings, name: str) -> str:
     """A new value beside the one in force, kept through a crash: `accept` puts it into force."""
     waiting = path(settings, proposed(name))
     if not waiting.exists():
-        _write(waiting, new_password(), stack_file().secrets[name])
+        write_atomically(waiting, new_password(), stack_file().secrets[name])
     return waiting.read_text()
 
 
@@ -88,7 +88,7 @@ def is_changing(settings: StackSettings, name: str) -> bool:
 
 def replace_django_key(settings: StackSettings) -> None:
     """Ends all sessions once the server reads it."""
-    _write(django_key_file(settings), new_django_key(), DJANGO_KEY_OWNER)
+    write_atomically(django_key_file(settings), new_django_key(), DJANGO_KEY_OWNER)
 
 
 def django_key_file(settings: StackSettings) -> Path:
@@ -131,11 +131,3 @@ def _content(file: Path, section: str) -> str:
 def proposed(name: str) -> str:
     """The file that a new value waits in."""
     return f"{name}.new"
-
-
-def _write(file: Path, text: str, owner: Owner) -> None:
-    temporary = file.with_name(f".{file.name}.making")
-    temporary.unlink(missing_ok=True)
-    write_atomically(temporary, text, 0o600)
-    layout.give(temporary, owner)
-    temporary.rename(file)

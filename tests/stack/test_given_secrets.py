@@ -1,5 +1,6 @@
 """Secrets that the operator gives by a file."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from cvatd.stack import layout, secret_files
 @pytest.fixture(autouse=True)
 def kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files stay whose they are: to give them away takes root."""
-    monkeypatch.setattr(layout, "give", lambda path, owner: path.chmod(owner.bits))
+    monkeypatch.setattr(layout, "_hand", lambda descriptor, owner: os.fchmod(descriptor, owner.bits))
 
 
 def make(data_dir: Path, superuser: dict[str, str]) -> StackSettings:

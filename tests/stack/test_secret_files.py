@@ -94,6 +94,28 @@ def test_of_a_new_database_the_first_password_is_no_change(settings: StackSettin
     assert not secret_files.is_changing(settings, POSTGRES)
 
 
+def test_a_container_leads_us_to_no_other_file(settings: StackSettings, tmp_path: Path) -> None:
+    """The key lies in a folder of CVAT's own user, who may put anything there."""
+    secret_files.ensure(settings)
+    other = tmp_path / "other"
+    other.write_text("precious")
+    other.chmod(0o640)
+    key = secret_files.django_key_file(settings)
+    for name in (f".{key.name}.{os.getpid()}", f".{key.name}.making", f"..{key.name}.making.{os.getpid()}"):
+        (key.parent / name).symlink_to(other)
+    key.unlink()
+    key.symlink_to(other)
+    secret_files.replace_django_key(settings)
+    assert key.read_text().startswith("SECRET_KEY = '")
+    assert not key.is_symlink()
+    key.unlink()
+    key.symlink_to(other)
+    with pytest.raises(OSError, match="symbolic links"):
+        layout.give(key, secret_files.DJANGO_KEY_OWNER)
+    status = other.stat()
+    assert (other.read_text(), status.st_uid, status.st_mode & 0o777) == ("precious", 0, 0o640)
+
+
 def test_all_passwords_are_known_also_one_that_waits(settings: StackSettings) -> None:
     assert secret_files.known(settings) == []
     secret_files.ensure(settings)
@@ -137,7 +159,7 @@ def test_a_secret_that_is_not_there_yet_is_said_with_what_makes_it(settings: Sta
 
 
 def test_a_write_that_was_killed_is_written_anew(settings: StackSettings) -> None:
-    (secret_files.folder(settings) / f".{POSTGRES}.making").write_text("half")
+    (secret_files.folder(settings) / f".{POSTGRES}.{os.getpid()}").write_text("half")
     secret_files.ensure(settings)
     assert len(secret_files.read(settings, POSTGRES)) == secret_files.PASSWORD_LENGTH
     assert listed(settings) == sorted(stack_file().secrets)
