@@ -7,7 +7,6 @@ it to its work, and the next one takes up the answer.
 import contextlib
 import fcntl
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pydantic import BaseModel
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
 from cvatd.stack import facts, readiness, secret_files, starting, versions
+from cvatd.stack.layout import read_foreign
 from cvatd.stack.limits import Parent
 from cvatd.stack.podman import Found, Podman
 from cvatd.stack.readiness import InitState
@@ -294,9 +294,8 @@ def _program() -> str:
 
 
 def _read(file: Path) -> Answer | None:
-    """None for one that is not whole, or no file: it comes out of a container, which may put a link or a pipe there."""
+    """None for one that is not whole, or no file."""
     try:
-        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
-            return Answer.model_validate_json(opened.read(ANSWER_BYTES))
+        return Answer.model_validate_json(read_foreign(file, ANSWER_BYTES))
     except (OSError, ValueError):
         return None

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from cvatd.core.settings import StackSettings
-from cvatd.stack.layout import write_atomically
+from cvatd.stack.layout import read_foreign, write_atomically
 
 KEPT_PLANS = 10
+VERSION_BYTES = 100
 RELEASE = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -25,7 +26,7 @@ def record_version(settings: StackSettings, version: str) -> None:
 def postgres_major(settings: StackSettings) -> int | None:
     """What PostgreSQL itself wrote into its folder; None where there is none yet."""
     try:
-        return int((settings.data_dir / "postgres" / "PG_VERSION").read_text())
+        return int(read_foreign(settings.data_dir / "postgres" / "PG_VERSION", VERSION_BYTES))
     except (OSError, ValueError):
         return None
 

@@ -62,6 +62,20 @@ def test_postgresql_says_itself_what_it_is(settings: StackSettings, content: str
     assert versions.postgres_major(settings) == major
 
 
+def test_a_container_of_postgresql_leads_us_nowhere(settings: StackSettings, tmp_path: Path) -> None:
+    """The folder is its own."""
+    mark = settings.data_dir / "postgres" / "PG_VERSION"
+    mark.parent.mkdir()
+    (tmp_path / "other").write_text("15")
+    mark.symlink_to(tmp_path / "other")
+    assert versions.postgres_major(settings) is None
+    mark.unlink()
+    os.mkfifo(mark)
+    assert versions.postgres_major(settings) is None
+    with os.fdopen(os.open(mark, os.O_RDWR)):  # and somebody who may write
+        assert versions.postgres_major(settings) is None
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'"text"'])
 def test_files_that_say_nothing_are_as_good_as_none(settings: StackSettings, content: bytes) -> None:
     versions.record_migrations(settings, "a" * 64, ["a.1"])
