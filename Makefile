@@ -19,12 +19,13 @@ demo: .venv/.ready .venv-trainer/.ready
 dev: .venv/.ready .venv-trainer/.ready
 	@.venv/bin/cvatd dev
 
-# The fast ones first, two files at a time. The bound is far above what they take: nothing may hang for ever.
+# The fast ones first, two files at a time; then what has containers beside what trains and browses. The bound is far
+# above what they take: nothing may hang for ever.
 test: check .venv-trainer/.ready .venv-trainer-8.3.217/.ready .cache/images/site/.ready
 	@sh scripts/install-chromium.sh
 	@sh scripts/install-containers.sh
 	@$(PYTEST) -m "not e2e" --numprocesses 2 --dist loadfile
-	@$(PYTEST) -m e2e
+	@$(PYTEST) -m e2e --numprocesses 2 --dist loadgroup
 
 # The fast tests with the lowest versions that pyproject.toml says will do, as a distribution may have them.
 test-lowest: .venv-lowest/.ready

@@ -9,6 +9,8 @@ import psycopg
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from cvatd.core import database, migrate
 from cvatd.core.database import Pool
@@ -75,6 +77,18 @@ def trainer_python() -> Path:
     if not python.exists():
         pytest.skip("no .venv-trainer: `make test` installs it")
     return python
+
+
+class Groups(LoadScopeScheduling):
+    """Two: what has containers, whose names are fixed, and the rest. Each runs in its own order."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "containers" if nodeid.startswith(("tests/e2e/cvat/", "tests/e2e/nix/")) else "rest"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """For `--dist loadgroup`, which asks a mark of each test."""
+    return Groups(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
