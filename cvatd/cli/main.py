@@ -39,6 +39,7 @@ STACK: tuple[Callable[..., None], ...] = (
     stack.up,
     stack.down,
     stack.restart,
+    stack.wait,
     stack.plan,
     stack.ps,
     stack.init,

@@ -1,4 +1,4 @@
-"""`cvatd up`, `down`, `restart`, `plan`, `ps`, `init`, `manage`, `prepare`: CVAT's containers on this host."""
+"""`cvatd up`, `down`, `restart`, `wait`, `plan`, `ps`, `init`, `manage`, `prepare`: CVAT's containers on this host."""
 
 import sys
 from collections.abc import Iterator
@@ -90,6 +90,20 @@ def restart(names: list[str] = NAMES) -> None:
         chosen = [full_name(name, runner.stack().names) for name in names or []]
         board = Board(chosen or runner.stack().names)
         watch(board, lambda tell: runner.restart(chosen, tell), _left_by_restart)
+
+
+def wait(
+    timeout: float | None = typer.Option(None, min=0, help="Seconds; stack.ready_timeout_s when not given."),
+) -> None:
+    """Wait until CVAT is ready; when the time is over, say all that is missing."""
+    from cvatd.cli.board import Board, watch
+    from cvatd.stack.waiting import ALL, wait_ready
+
+    with open_runner() as runner:
+        timeout_s = runner.settings.ready_timeout_s if timeout is None else timeout
+        board = Board([ALL], transient=True)
+        watch(board, lambda tell: wait_ready(runner, runner.stack(), tell, timeout_s), _left_by_wait)
+        typer.echo(f"CVAT is ready at {address(runner)}")
 
 
 def plan(json_: bool = JSON) -> None:
@@ -213,7 +227,8 @@ def address(runner: "Runner") -> str:
 def _board(stack: "Stack", plan: "Plan") -> "Board":
     """A row for each container, in the order of the work; where none changes, of the work alone that is left."""
     from cvatd.cli.board import Board
-    from cvatd.stack.runner import ALL, INIT
+    from cvatd.stack.runner import INIT
+    from cvatd.stack.waiting import ALL
 
     if plan.empty:
         return Board([INIT, ALL], transient=True)
@@ -259,3 +274,7 @@ def _left_by_down(_: "Board") -> str:
 
 def _left_by_restart(_: "Board") -> str:
     return "Interrupted. A container may be stopped: `cvatd restart` or `cvatd up` starts it."
+
+
+def _left_by_wait(_: "Board") -> str:
+    return "Interrupted. Nothing was changed."

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
-from cvatd.stack import bridge, facts, health, kernel_log, layout, lock, ports, readiness, rotate, secret_files, wishes
+from cvatd.stack import bridge, health, kernel_log, layout, lock, ports, rotate, secret_files, waiting, wishes
 from cvatd.stack.desired import check_data, desired
 from cvatd.stack.initialise import AT_WORK, Initialised, Initialiser, refuse_paused
 from cvatd.stack.limits import Parent
@@ -18,15 +18,12 @@ from cvatd.stack.plan import Plan, make_plan, refuse_foreign
 from cvatd.stack.podman import Host, Podman
 from cvatd.stack.spec import INIT_CONTAINER, Container, Stack, stack_file
 from cvatd.stack.together import begin, finish
+from cvatd.stack.waiting import FIRST_LOOK_S, LONGEST_LOOK_S
 
-FIRST_LOOK_S = 0.1
-LONGEST_LOOK_S = 1.0
 HEALTHY_TIMEOUT_S = 300.0
-ENDED_S = 3.0
 LAST_LINES = 15
 OTHERS_STOP_S = 10.0
 INIT = "init"
-ALL = "CVAT"
 # Of an end: was it for want of memory?
 MEMORY_WORDS = {
     True: " The kernel killed a process of it for want of memory: raise stack.limits.memory_max.",
@@ -111,7 +108,7 @@ class Runner:
                     self._remove(change.container, OTHERS_STOP_S, tell)
             initialised = _Rising(self, stack, plan, tell).run()
         if wait_ready:
-            self.wait_ready(stack, tell)
+            waiting.wait_ready(self, stack, tell, self.settings.ready_timeout_s)
         return Result(plan, initialised, time.monotonic() - began)
 
     def down(self, tell: Tell) -> None:
@@ -186,37 +183,6 @@ class Runner:
         """Also lets its neighbours know."""
         self.podman.start(name)
         bridge.settle(self.podman, stack_file().network, name)
-
-    def wait_ready(self, stack: Stack, tell: Tell) -> None:
-        """Raises CvatdError "not_ready" with all that is missing when the time is over, "container" for one that ended.
-
-        One that ended is given a moment: the daemon may bring it back.
-        """
-        deadline = time.monotonic() + self.settings.ready_timeout_s
-        ended: dict[str, float] = {}
-        initialiser = self.initialiser(stack)
-        pause_s, said = FIRST_LOOK_S, ""
-        while True:
-            seen = facts.gather(self.podman, self.settings)
-            reasons = readiness.why_not_ready(stack, seen, initialiser.judge(seen.database, seen.redis))
-            if not reasons:
-                tell(ALL, "ready", "")
-                return
-            if reasons[0] != said:
-                said = reasons[0]
-                tell(ALL, "waiting", said)
-            now = time.monotonic()
-            ended = {name: ended.get(name, now) for name in readiness.ended(stack, seen.found)}
-            for name, since in ended.items():
-                if now - since > ENDED_S:
-                    raise CvatdError("container", self.explain_end(name))
-            if now > deadline:
-                words = "\n  ".join(reasons)
-                raise CvatdError(
-                    "not_ready", f"CVAT was not ready within {self.settings.ready_timeout_s:.0f} s:\n  {words}"
-                )
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, LONGEST_LOOK_S)
 
     def wait_healthy(self, container: Container, tell: Tell, given_up: Callable[[], bool]) -> None:
         """Raises CvatdError "container" with its last lines when it ends or does not become well in time."""

@@ -16,6 +16,10 @@ def those(settings: StackSettings, containers: list[str]) -> str:
     return f"systemctl start {units}" if settings.manager == "systemd" else UP
 
 
+def init(settings: StackSettings) -> str:
+    return "systemctl start cvat-init.service" if settings.manager == "systemd" else "cvatd init"
+
+
 def preparation(settings: StackSettings) -> str:
     """What makes folders and secrets, and starts nothing more than it must."""
     return "systemctl start cvat-secrets.service" if settings.manager == "systemd" else UP

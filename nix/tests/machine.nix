@@ -32,7 +32,9 @@ pkgs.testers.runNixOSTest {
       virtualisation.diskSize = 8192;
       services.cvat = {
         enable = true;
-        autoInit = false; # the images are no CVAT: there is nothing to migrate
+        # The images are no CVAT: there is nothing to migrate, and nothing is ever ready.
+        autoInit = false;
+        waitUntilReady = false;
       };
       systemd.services.load-images = {
         wantedBy = [ "multi-user.target" ];

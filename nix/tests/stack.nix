@@ -3,6 +3,8 @@
   cvatd, # path of the program
   memoryMax ? "2048M",
   workers ? { },
+  autoInit ? true,
+  readyTimeout ? 600,
 }:
 let
   lib = import <nixpkgs/lib>;
@@ -22,10 +24,10 @@ let
               memoryHigh = memoryMax;
               cpuQuota = "400%";
             };
-            inherit workers;
+            inherit autoInit readyTimeout workers;
           };
           # The Python of the tests may lie below a home or a folder for temporary files.
-          systemd.services = lib.genAttrs [ "cvat-secrets" "cvat-init" "cvatd" ] (_: {
+          systemd.services = lib.genAttrs [ "cvat-secrets" "cvat-init" "cvat-ready" "cvatd" ] (_: {
             serviceConfig.ProtectHome = lib.mkForce false;
             serviceConfig.PrivateTmp = lib.mkForce false;
           });

@@ -22,6 +22,7 @@ SECURITY_TIMEOUT_S = 30
 MOST_EXPOSED = {
     "cvat-secrets.service": 2.0,
     "cvat-init.service": 2.0,
+    "cvat-ready.service": 2.0,
     "cvatd-migrate.service": 2.0,
     "cvatd-trainer@.service": 2.0,
     "cvatd-web.service": 2.0,

@@ -200,7 +200,7 @@ in
       example = false;
       description = ''
         Whether each start first brings the database up to date and makes the superuser where that is to be done.
-        Otherwise `systemctl start cvat-init.service` does, and the server waits for it.
+        Otherwise `systemctl start cvat-init.service` does, before `systemctl start cvat.service`.
       '';
     };
 
@@ -386,7 +386,17 @@ in
       type = types.ints.positive;
       default = 600;
       example = 1200;
-      description = "Seconds that CVAT may need until it answers.";
+      description = "Seconds that CVAT may need, once its containers run, until it is ready.";
+    };
+
+    waitUntilReady = mkOption {
+      type = types.bool;
+      default = true;
+      example = false;
+      description = ''
+        Whether `systemctl start cvat.service` ends when CVAT is ready, and fails where it is not within
+        {option}`readyTimeout`. Otherwise it ends when the containers run.
+      '';
     };
 
     stack = mkOption {

@@ -27,6 +27,12 @@ let
       echo "These do not run:$failed. Why: journalctl --unit=<one of them> --lines=30" >&2
       exit 1
     fi
+    ${lib.optionalString cfg.waitUntilReady ''
+      if ! ${systemctl} --quiet start cvat-ready.service; then
+        echo "All containers run, and CVAT is not ready. Why: journalctl --unit=cvat-ready.service --lines=30" >&2
+        exit 1
+      fi
+    ''}
   '';
 
   stop = pkgs.writeShellScript "cvat-stop" ''
@@ -42,6 +48,9 @@ let
     ${podman} network exists ${network} || exit 0
     exec ${podman} network rm --force ${network}
   '';
+
+  # Migrations of a large database; `cvatd init` bounds itself below this.
+  initTimeout = 5 * 3600;
 
   # Those that init needs: what the server does.
   stores = map (need: "podman-${need}.service") (
@@ -127,7 +136,8 @@ in
         # Started and stopped from inside, so that `systemctl start|stop cvat` ends when all containers have.
         ExecStart = start;
         ExecStop = stop;
-        TimeoutStartSec = "${toString (cfg.pullTimeout * 3 + cfg.readyTimeout)}s";
+        # What it waits for has bounds of its own: pulls, then migrations, then readiness.
+        TimeoutStartSec = "${toString (cfg.pullTimeout * 3 + initTimeout + cfg.readyTimeout + 300)}s";
         TimeoutStopSec = "300s";
       };
     };
@@ -175,9 +185,33 @@ in
           ExecStart = "${cvatd} init";
           ReadWritePaths = [ "-${cfg.dataDir}" ];
           ProtectHome = hardening.protectHome paths;
-          # Migrations of a large database; `cvatd init` bounds itself.
-          TimeoutStartSec = "5h";
+          TimeoutStartSec = "${toString initTimeout}s";
         };
+      }
+    ];
+
+    # Started by cvat.service as the last of all: nothing comes after it and it orders nothing, so nothing waits for ever.
+    systemd.services.cvat-ready = lib.mkMerge [
+      own
+      {
+        description = "CVAT: until it is ready";
+        partOf = [ "cvat.service" ];
+        serviceConfig =
+          removeAttrs rootConfig [ "IPAddressDeny" ]
+          // {
+            ExecStart = "${cvatd} wait";
+            CapabilityBoundingSet = [ "CAP_DAC_READ_SEARCH" ]; # reads what belongs to containers
+            # Asks CVAT by its published port, and a database that is elsewhere.
+            RestrictAddressFamilies = [
+              "AF_UNIX"
+              "AF_INET"
+              "AF_INET6"
+            ];
+            inherit (hardening.ordinary) SystemCallFilter; # it changes nothing
+            ProtectHome = hardening.protectHome paths;
+            # `cvatd wait` ends by itself, with the reason.
+            TimeoutStartSec = "${toString (cfg.readyTimeout + 120)}s";
+          };
       }
     ];
 

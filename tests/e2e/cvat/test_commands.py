@@ -20,6 +20,7 @@ def test_up_with_nothing_changed_says_so_and_restarts_nothing(standing: Stand) -
     assert result["plan"]["empty"]
     assert result["initialised"] == {"ran": False, "words": "nothing to do", "superuser_made": False}
     assert result["url"] == standing.url
+    assert standing.cvatd("wait").stdout.endswith(f"CVAT is ready at {standing.url}\n")
     assert standing.ids() == before
 
 

@@ -1,0 +1,63 @@
+"""Waiting until CVAT as a whole is ready: within a bound, and no longer than for what somebody still brings about."""
+
+import time
+from typing import TYPE_CHECKING
+
+from cvatd.core.errors import CvatdError
+from cvatd.stack import facts, readiness, starting
+from cvatd.stack.initialise import AT_WORK
+from cvatd.stack.spec import INIT_CONTAINER, Stack
+
+if TYPE_CHECKING:
+    from cvatd.stack.facts import Facts
+    from cvatd.stack.readiness import InitState
+    from cvatd.stack.runner import Runner, Tell
+
+FIRST_LOOK_S = 0.1
+LONGEST_LOOK_S = 1.0
+# One that ended is given a moment: the daemon may bring it back.
+ENDED_S = 3.0
+# Between the stores' first answer and the init's container.
+INIT_BEGINS_S = 10.0
+ALL = "CVAT"
+
+
+def wait_ready(runner: "Runner", stack: Stack, tell: "Tell", timeout_s: float) -> None:
+    """Raises CvatdError "not_ready" with all that is missing when the time is over.
+
+    Before that "container" for one that ended and "init" where it is needed, when nobody is about to mend it.
+    """
+    deadline = time.monotonic() + timeout_s
+    initialiser = runner.initialiser(stack)
+    hopeless: dict[str, float] = {}
+    pause_s, said = FIRST_LOOK_S, ""
+    while True:
+        seen = facts.gather(runner.podman, runner.settings)
+        init = initialiser.judge(seen.database, seen.redis)
+        reasons = readiness.why_not_ready(stack, seen, init)
+        if not reasons:
+            tell(ALL, "ready", "")
+            return
+        if reasons[0] != said:
+            said = reasons[0]
+            tell(ALL, "waiting", said)
+        now = time.monotonic()
+        hopeless = {name: hopeless.get(name, now) for name in _unattended(runner, stack, seen, init)}
+        for name, since in hopeless.items():
+            if name == INIT_CONTAINER and now - since > INIT_BEGINS_S:
+                does = starting.init(runner.settings)
+                raise CvatdError("init", f"CVAT is not ready: init is needed ({init.words}). `{does}` does it.")
+            if name != INIT_CONTAINER and now - since > ENDED_S:
+                raise CvatdError("container", runner.explain_end(name))
+        if now > deadline:
+            words = "\n  ".join(reasons)
+            raise CvatdError("not_ready", f"CVAT was not ready within {timeout_s:.0f} s:\n  {words}")
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, LONGEST_LOOK_S)
+
+
+def _unattended(runner: "Runner", stack: Stack, seen: "Facts", init: "InitState") -> list[str]:
+    """Containers that readiness wants and that nobody is known to be at; systemd brings its own back itself."""
+    names = [] if runner.settings.manager == "systemd" else readiness.ended(stack, seen.found)
+    at_work = INIT_CONTAINER in seen.found and seen.found[INIT_CONTAINER].state in AT_WORK
+    return [*names, INIT_CONTAINER] if init.needed and not at_work else names
