@@ -6,10 +6,12 @@ from cvatd.stack.doctor.check import Check, Finding
 from cvatd.stack.doctor.evidence import Evidence, known
 from cvatd.stack.status import initial_password_in_force
 
-ORIGIN = re.compile(r"Origin checking failed - (\S+) does not match|CSRF verification failed")
+# Of a form CVAT's log tells; of the API only the proxy's.
+ORIGIN = re.compile(r"Origin checking failed - \S+ does not match|^Origin refused: ")
 LAST_LINES = 3
 OPA = "cvat-opa"
 SERVER = "cvat-server"
+PROXY = "cvat-proxy"
 
 
 def database(seen: Evidence) -> Finding | None:
@@ -91,7 +93,11 @@ def health(seen: Evidence) -> Finding | None:
 
 
 def origin(seen: Evidence) -> Finding | None:
-    said = [line for line in seen.last_lines(SERVER) if ORIGIN.search(line)]
+    said = [
+        line
+        for name in (SERVER, PROXY)
+        for line in [line for line in seen.last_lines(name) if ORIGIN.search(line)][-LAST_LINES:]
+    ]
     if not said:
         return None
     public = seen.settings.public_url
@@ -99,7 +105,7 @@ def origin(seen: Evidence) -> Finding | None:
     return Finding(
         "CVAT refused requests because the proxy in front of it does not tell the address that people use.",
         "let that proxy send X-Forwarded-Proto and X-Forwarded-Host as the browser sees them; set stack.public_url",
-        [told, *said[-LAST_LINES:]],
+        [told, *said],
     )
 
 

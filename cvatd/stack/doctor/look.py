@@ -24,6 +24,8 @@ from cvatd.stack.status import disk
 PART_TIMEOUT_S = 20.0
 DAEMON_TIMEOUT_S = 5.0
 LOG_LINES = 200
+# It writes a line for each request of everybody.
+PROXY_LOG_LINES = 2000
 CONTAINER_PARTS = ("facts", "details", "strays", "inside", "rules", "lines", "port_holder", "usage")
 PODMAN_PARTS = (*CONTAINER_PARTS, "found", "init", "image_ids", "has_network")
 Part = TypeVar("Part")
@@ -168,7 +170,7 @@ def look_files(settings: StackSettings) -> Files:
 def look_kernel() -> Kernel:
     return Kernel(
         overcommit_memory=int(Path("/proc/sys/vm/overcommit_memory").read_text()),
-        left_over=sum(map(_is_left_over, Path("/proc").glob("[0-9]*"))),
+        left_over=sum(map(is_left_over, Path("/proc").glob("[0-9]*"))),
     )
 
 
@@ -191,7 +193,8 @@ def look_details(podman: Podman, ours: Mapping[str, Found], v2: bool) -> dict[st
 
 def look_lines(podman: Podman, ours: Mapping[str, Found]) -> dict[str, list[str]]:
     """The last lines of each container's log."""
-    return {name: podman.logs(name, LOG_LINES).splitlines() for name in ours}
+    lines = {name: PROXY_LOG_LINES if name == inside.PROXY else LOG_LINES for name in ours}
+    return {name: podman.logs(name, count).splitlines() for name, count in lines.items()}
 
 
 def daemon_restarts(settings: StackSettings) -> dict[str, int]:
@@ -226,7 +229,7 @@ def _newest(folder: Path) -> float:
         return 0.0
 
 
-def _is_left_over(process: Path) -> bool:
+def is_left_over(process: Path) -> bool:
     """A conmon of a command (not of a container) that has no child any more."""
     try:
         if (process / "comm").read_text() != "conmon\n" or b"--exec-attach" not in (process / "cmdline").read_bytes():

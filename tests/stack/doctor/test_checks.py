@@ -179,6 +179,11 @@ CASES: list[tuple[str, Evidence, list[str]]] = [
         ),
         ["https://a.b", "X-Forwarded-Proto"],
     ),
+    (
+        "origin",
+        with_lines("cvat-proxy", "Origin refused: https://a.b, while CVAT was told http://a.b"),
+        ["https://a.b, while CVAT was told http://a.b"],
+    ),
     ("workers", redis(workers=REDIS.workers[1:]), ["0 of 1 workers of cvat-worker-default", "2 wait in import"]),
     ("workers", with_found(exited("cvat-worker-low")), ["0 of 1 workers of cvat-worker-low listen to consensus"]),
     (

@@ -192,13 +192,43 @@ def test_a_gateway_error_from_within_is_the_same_to_the_visitor(site: Site, stat
     assert page.headers.get_all("X-Frame-Options") == ["DENY"]
 
 
-def test_the_links_of_callers_are_not_logged(site: Site) -> None:
-    site.proxy.seen("/api/logged-path?signature=very-secret")
+def wait_for_log(site: Site, words: str) -> None:
+    """nginx writes it after it has answered."""
     deadline = time.monotonic() + BOUND_S
-    while "/api/logged-path" not in site.proxy.log:  # nginx writes it after it has answered
+    while words not in site.proxy.log:
         assert time.monotonic() < deadline, site.proxy.log
         time.sleep(0.02)
+
+
+def test_the_links_of_callers_are_not_logged(site: Site) -> None:
+    site.proxy.seen("/api/logged-path?signature=very-secret")
+    wait_for_log(site, "/api/logged-path")
     assert "very-secret" not in site.proxy.log
+
+
+def test_an_origin_that_is_refused_is_logged_beside_what_cvat_was_told(site: Site) -> None:
+    def send(origin: str, status: int = 403, **headers: str) -> None:
+        site.server.answer = lambda handler: handler.reply(status)
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        site.proxy.ask("/api/tasks", "POST", headers={"Host": "a.lan", "Origin": origin} | headers)
+
+    send("https://a.lan")
+    send("http://a.lan.evil")
+    send("https://b.lan:8443", X_Forwarded_Host="b.lan", X_Forwarded_Proto="https")
+    # Refused for another reason, or not refused.
+    send("http://a.lan")
+    send("https://b.lan", X_Forwarded_Host="b.lan", X_Forwarded_Proto="https")
+    send("https://c.lan", status=200)
+    site.proxy.ask("/api/tasks", "POST", headers={"Host": "a.lan"})
+    site.proxy.ask("/api/the-last")
+    refused = {
+        "Origin refused: https://a.lan, while CVAT was told http://a.lan",
+        "Origin refused: http://a.lan.evil, while CVAT was told http://a.lan",
+        "Origin refused: https://b.lan:8443, while CVAT was told https://b.lan",
+    }
+    for words in (*refused, "/api/the-last"):
+        wait_for_log(site, words)
+    assert {line for line in site.proxy.log.splitlines() if line.startswith("Origin refused")} == refused
 
 
 @pytest.mark.parametrize(("version", "port"), [("2.21.0", 80), ("2.37.0", 80), ("2.52.0", 8000), (None, 8000)])
