@@ -45,6 +45,8 @@ class Stand:
         self.folder = Path(tempfile.mkdtemp(prefix="cvatd-stand-"))
         self.folder.chmod(0o755)
         self.data_dir = self.folder / "cvat"
+        self.share = self.folder / "share"
+        self.share.mkdir(mode=0o755)
         self.config = self.folder / "settings.json"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -67,7 +69,8 @@ class Stand:
         self.config.write_text(json.dumps(content, indent=2))
 
     def _own_settings(self) -> dict[str, Any]:
-        return {"data_dir": str(self.data_dir), "port": self.port, "socket": str(self.folder / "daemon.sock")}
+        places = {"data_dir": self.data_dir, "socket": self.folder / "daemon.sock", "share": self.share}
+        return {"port": self.port, **{name: str(place) for name, place in places.items()}}
 
     def runner(self) -> Runner:
         return Runner(self.podman, self.settings)

@@ -10,6 +10,7 @@ import requests
 from cvatd.stack import versions
 from cvatd.stack.spec import STACK_LABEL
 from tests.e2e.cvat.stand import NETWORK, SLICE, Stand
+from tests.e2e.cvat.test_doctor import doctor
 from tests.e2e.cvat.test_images import password
 
 pytestmark = pytest.mark.e2e
@@ -51,7 +52,8 @@ def test_no_database_an_empty_one_and_one_that_is_done_are_told_apart(stand: Sta
     status, answer = init(stand)
     assert status == 1
     assert "there is no database" in str(answer["error"])
-    assert "CVAT's database is not there" in stand.cvatd("doctor", "database", check=False).stdout
+    wrong = doctor(stand, "database")["wrong"]
+    assert wrong["database"]["words"] == "CVAT's database is not there."
     sql(stand, "ALTER DATABASE other RENAME TO cvat", database="postgres")
     status, answer = init(stand)
     assert (status, answer["ran"], answer["superuser_made"]) == (0, True, True)

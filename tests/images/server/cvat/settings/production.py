@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "cvat.engine.auth.SessionOrigin",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
 ROOT_URLCONF = "cvat.urls"
