@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
 from cvatd.stack import bridge, health, kernel_log, layout, lock, ports, rotate, secret_files, waiting, wishes
 from cvatd.stack.desired import check_data, desired
-from cvatd.stack.initialise import AT_WORK, Initialised, Initialiser, refuse_paused
+from cvatd.stack.initialise import AT_WORK, SERVER, Initialised, Initialiser, refuse_paused
 from cvatd.stack.limits import Parent
 from cvatd.stack.plan import Plan, make_plan, refuse_foreign
-from cvatd.stack.podman import Host, Podman
+from cvatd.stack.podman import Found, Host, Podman
 from cvatd.stack.spec import INIT_CONTAINER, Container, Stack, stack_file
 from cvatd.stack.together import begin, finish
 from cvatd.stack.waiting import FIRST_LOOK_S, LONGEST_LOOK_S
@@ -100,6 +100,8 @@ class Runner:
             rotate.settle_database(self, tell)
             stack = self.stack()  # once more: the marks of the secrets are known now
             plan = self.plan(stack)
+            stopped = [change.container for change in plan.changes if change.restarts]
+            _refuse_during_init(stack, self.podman.containers(), stopped)
             ports.check(stack, plan)
             self._pull(plan, tell)
             self.podman.ensure_network(stack.network)
@@ -124,10 +126,7 @@ class Runner:
         """
         stack, containers = self.stack(), self.podman.containers()
         refuse_foreign(stack, containers)
-        init = containers.get(INIT_CONTAINER)
-        if init is not None and init.state in AT_WORK:
-            refuse_paused(init)
-            raise CvatdError("busy", f"{INIT_CONTAINER} is migrating the database. Wait for its end and try again.")
+        _refuse_during_init(stack, containers, stack.names)
         wishes.set_down(self.settings)
         for wave in _leaves_first([name for name, found in containers.items() if found.ours], stack):
             finish([begin(self._remove, name, _stop_s(stack, name), tell) for name in wave])
@@ -168,11 +167,12 @@ class Runner:
             found = self.podman.containers()
             refuse_foreign(stack, found)
             for name in names or stack.names:
-                container = stack.container(name)
                 if name not in found:
                     raise CvatdError("unknown", f"{name} is not there: `cvatd up` makes it.")
+            _refuse_during_init(stack, found, names or stack.names)
+            for name in names or stack.names:
                 tell(name, "stopping", "")
-                self.podman.stop(name, container.stop_s)
+                self.podman.stop(name, stack.container(name).stop_s)
                 self.start(name)
                 tell(name, "started", "")
             wishes.wanted(self.settings, names or stack.names)
@@ -301,7 +301,7 @@ class _Rising:
         self._bring(container)
 
     def _initialise(self) -> Initialised:
-        stores = self._stack.container("cvat-server").needs
+        stores = self._stack.container(SERVER).needs
         for need in stores:
             self._up[need].result()
         done = self._runner.initialiser(self._stack).ensure(lambda words: self._tell(INIT, "working", words))
@@ -318,6 +318,15 @@ class _Rising:
             folder = secret_files.folder(self._runner.settings)
             podman.create(container, self._stack.network, self._runner.parent.argument, folder)
         self._runner.start(name)
+
+
+def _refuse_during_init(stack: Stack, containers: Mapping[str, Found], stopped: Iterable[str]) -> None:
+    """Raises CvatdError "busy" when a migration would lose a store that it works on."""
+    init = containers.get(INIT_CONTAINER)
+    stores = {*stack.container(SERVER).needs} & {*stopped}
+    if init is not None and init.state in AT_WORK and stores:
+        refuse_paused(init)
+        raise CvatdError("busy", f"{INIT_CONTAINER} is migrating the database. Wait for its end and try again.")
 
 
 def _leaves_first(names: list[str], stack: Stack) -> list[list[str]]:

@@ -270,6 +270,37 @@ def test_a_name_that_the_stack_has_not_is_told_with_those_that_it_has(podman: Me
     assert podman.events == []
 
 
+def test_restart_stops_none_when_one_is_not_there(podman: Memory, settings: StackSettings) -> None:
+    podman.put("cvat-ui")
+    with pytest.raises(CvatdError, match="cvat-opa is not there") as refused:
+        Runner(podman, settings).restart(["cvat-ui", "cvat-opa"], told)  # type: ignore[arg-type]
+    assert refused.value.code == "unknown"
+    assert podman.events == []
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("running", "migrating the database"), ("paused", "podman unpause"), ("exited", "")]
+)
+def test_an_init_at_work_does_not_lose_its_stores(
+    podman: Memory, settings: StackSettings, monkeypatch: pytest.MonkeyPatch, state: str, words: str
+) -> None:
+    monkeypatch.setattr(Runner, "wait_healthy", lambda *_: None)
+    for name in STACK.names:
+        podman.put(name)
+    podman.put(INIT_CONTAINER, state)
+    made = Runner(podman, settings)  # type: ignore[arg-type]
+    made.restart(["cvat-ui"], told)
+    before = list(podman.events)
+    if not words:
+        made.restart([], told)
+        return
+    for names in ([], ["cvat-ui", "cvat-db"], ["cvat-redis"]):
+        with pytest.raises(CvatdError, match=words) as refused:
+            made.restart(names, told)
+        assert refused.value.code == "busy"
+    assert podman.events == before
+
+
 @pytest.mark.parametrize(
     ("exit_code", "marked", "kills", "words"),
     [
