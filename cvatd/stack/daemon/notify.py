@@ -41,7 +41,7 @@ class Notifier:
             return
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)
-            sender.sendto(text.encode()[:MOST_BYTES], self._address)
+            sender.sendto(text.encode()[:MOST_BYTES].decode(errors="ignore").encode(), self._address)
 
 
 def _address(named: str) -> str | bytes | None:

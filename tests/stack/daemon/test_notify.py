@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cvatd.stack.daemon.notify import Notifier
+from cvatd.stack.daemon.notify import MOST_BYTES, Notifier
 
 
 @pytest.fixture(params=["file", "abstract"])
@@ -48,6 +48,15 @@ def test_no_watchdog_is_not_fed(watchdog: dict[str, str], listening: tuple[str, 
     notifier.alive()
     notifier.ready()
     assert heard.recv(4096) == b"READY=1"
+
+
+def test_words_are_cut_where_a_character_ends(listening: tuple[str, socket.socket]) -> None:
+    """systemd leaves out all of a status that is no whole UTF-8."""
+    name, heard = listening
+    notifier = Notifier({"NOTIFY_SOCKET": name})
+    for before in ("", "x"):
+        notifier.status(before + "ä" * MOST_BYTES)
+        assert heard.recv(2 * MOST_BYTES).decode().startswith(f"STATUS={before}ää")
 
 
 @pytest.mark.parametrize("name", ["", "relative", "/nowhere/at/all", "vsock:2:1234"])
