@@ -6,6 +6,7 @@ from typing import TextIO
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
+from cvatd.stack import layout
 
 LOCK_FILE = ".daemon.lock"
 
@@ -33,7 +34,10 @@ class OnlyOne:
         self._lock.close()
 
     def _take(self) -> TextIO:
-        lock = self._file.open("a+")
+        try:
+            lock = self._file.open("a+")
+        except OSError as error:
+            raise layout.unusable(self._settings, error) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
