@@ -128,14 +128,7 @@ class Parent:
 
     def _set_slice(self, limits: LimitSettings) -> None:
         unit = f"{self.name}.slice"
-        shown = subprocess.run(
-            ["systemctl", "show", "--property=FragmentPath", "--value", unit],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=SYSTEMCTL_TIMEOUT_S,
-        )
-        if shown.stdout.strip():
+        if _systemctl("show", "--property=FragmentPath", "--value", unit).strip():
             return  # declared by the host's configuration, which is to be changed there
         if self.v2:
             _make_room(Path(f"{CGROUPS}{self.path}"), limits)
@@ -144,12 +137,7 @@ class Parent:
             f"MemoryMax={limits.memory_max}",
             f"CPUQuota={limits.cpu_percent}%",
         ]
-        subprocess.run(
-            ["systemctl", "set-property", "--runtime", unit, *properties],
-            check=True,
-            capture_output=True,
-            timeout=SYSTEMCTL_TIMEOUT_S,
-        )
+        _systemctl("set-property", "--runtime", unit, *properties)
 
     def _make_v1(self, limits: LimitSettings) -> None:
         for controller in ("memory", "cpu", "cpuset", "pids"):
@@ -217,6 +205,15 @@ class Parent:
             oom_kills=events.get("oom_kill", 0),
             under_pressure=_pressed(folder / "memory.pressure"),
         )
+
+
+def _systemctl(*arguments: str) -> str:
+    """What it says. Raises OSError, subprocess.SubprocessError with its own words."""
+    done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, timeout=SYSTEMCTL_TIMEOUT_S)
+    if done.returncode != 0:
+        words = done.stderr.strip() or f"systemctl {arguments[0]} ended with status {done.returncode}"
+        raise subprocess.SubprocessError(words)
+    return done.stdout
 
 
 def memory_cgroup(text: str) -> str:

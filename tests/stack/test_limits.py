@@ -206,8 +206,8 @@ def test_systemd_is_not_let_kill_either(systemctl: Path, monkeypatch: pytest.Mon
 
 
 def test_a_systemd_that_refuses_is_said_in_words(systemctl: Path) -> None:
-    (systemctl / "bin" / "systemctl").write_text("#!/bin/sh\nexit 1\n")
-    with pytest.raises(CvatdError, match=r"limits of cvat\.slice cannot be set") as refused:
+    (systemctl / "bin" / "systemctl").write_text("#!/bin/sh\necho Access denied >&2; exit 1\n")
+    with pytest.raises(CvatdError, match=r"limits of cvat\.slice cannot be set: .*Access denied") as refused:
         Parent("cvat", host("v2", "systemd")).ensure(LIMITS)
     assert refused.value.code == "limits"
 
