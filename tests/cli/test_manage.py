@@ -311,6 +311,39 @@ def test_without_podman_there_is_nothing_to_complete(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout.split(), result.stderr) == (0, [], "")
 
 
+def test_with_a_closed_input_all_of_the_output_comes(listening: socket.socket) -> None:
+    """The connection must not take the number of the input, and be read as such."""
+    pieces = [b"one\n", b"two\n", b"three\n"]
+    given: list[bytes] = []
+
+    def answer(status: bytes, body: bytes) -> None:
+        caller, _ = listening.accept()
+        with caller:
+            caller.recv(1 << 16)
+            caller.sendall(b"HTTP/1.1 " + status + b"\r\n\r\n" + body)
+
+    def podman() -> None:
+        answer(b"201 Created", b'{"Id": "x"}')
+        caller, _ = listening.accept()
+        with caller:
+            caller.settimeout(BOUND_S)
+            caller.recv(1 << 16)
+            caller.sendall(b"HTTP/1.1 101 UPGRADED\r\n\r\n")
+            for piece in pieces:
+                caller.sendall(script.FRAME.pack(1, len(piece)) + piece)
+                time.sleep(0.1)
+            caller.shutdown(socket.SHUT_WR)
+            given.append(caller.recv(1 << 16))
+        answer(b"200 OK", b'{"Running": false, "ExitCode": 7}')
+
+    threading.Thread(target=podman, daemon=True).start()
+    command = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-IS", str(SCRIPT), "check"]
+    environment = {"PATH": os.environ["PATH"], "CONTAINER_HOST": f"unix://{listening.getsockname()}"}
+    result = subprocess.run(command, env=environment, capture_output=True, timeout=BOUND_S, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (7, b"".join(pieces), b"")
+    assert given == [b""]
+
+
 def test_has_terminal() -> None:
     """In a session with a terminal of its own there is one to ask for a password on."""
     program = f"import runpy, sys; sys.exit(40 + runpy.run_path({str(SCRIPT)!r}, run_name='x')['has_terminal']())"
