@@ -95,6 +95,13 @@ def make_data_dir(settings: StackSettings) -> None:
         raise unusable(settings, error) from None
 
 
+def require_access(settings: StackSettings) -> None:
+    """Raises CvatdError "data_dir" for a user who may not look into it: Podman's socket may be open to more."""
+    folder = settings.data_dir
+    if os.access(folder, os.F_OK) and not os.access(folder, os.R_OK | os.X_OK):
+        raise CvatdError("data_dir", f"The data folder {folder} (stack.data_dir) is open to root alone: use sudo.")
+
+
 def unusable(settings: StackSettings, error: OSError) -> CvatdError:
     """What to raise when the data folder refuses us."""
     return CvatdError("data_dir", f"The data folder {settings.data_dir} (stack.data_dir) cannot be used: {error}")

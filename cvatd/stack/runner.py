@@ -63,6 +63,7 @@ class Runner:
                 f"{podman.url} is a Podman without root. CVAT's folders and secrets belong to several users: run this "
                 "as root, with Podman's own service of the system.",
             )
+        layout.require_access(settings)
         self.parent = Parent(settings.slice, self.host)
 
     def stack(self) -> Stack:

@@ -1,6 +1,7 @@
 """In which order containers start and stop, and what one that fails does to the others: without a real Podman, for
 none fails at will."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -261,6 +262,18 @@ def test_a_podman_without_root_is_refused(settings: StackSettings) -> None:
     with pytest.raises(CvatdError, match="without root") as refused:
         Runner(Memory(rootless=True), settings)  # type: ignore[arg-type]
     assert refused.value.code == "podman"
+
+
+def test_who_may_ask_podman_and_not_enter_the_data_folder_is_sent_to_sudo(
+    podman: Memory, settings: StackSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As members of a group to whom the socket is open."""
+    monkeypatch.setattr("os.access", lambda path, mode: mode == os.F_OK)
+    with pytest.raises(CvatdError, match=r"stack\.data_dir.* use sudo") as refused:
+        Runner(podman, settings)  # type: ignore[arg-type]
+    assert refused.value.code == "data_dir"
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    Runner(podman, settings)  # type: ignore[arg-type]  # not there yet
 
 
 def test_a_name_that_the_stack_has_not_is_told_with_those_that_it_has(podman: Memory, settings: StackSettings) -> None:
