@@ -1,7 +1,6 @@
 """Callbacks to a real receiver: in order, signed, again when it was down."""
 
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,6 +14,7 @@ from cvatd.core.errors import CvatdError
 from cvatd.core.urlguard import UrlGuard
 from cvatd.training import store
 from cvatd.training.jobs import NewRun
+from tests.serving import running
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -37,15 +37,14 @@ class Receiver:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/"
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     made = Receiver()
-    yield made
-    made.server.shutdown()
+    with running(made.server):
+        yield made
 
 
 @pytest.fixture

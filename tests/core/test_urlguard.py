@@ -1,6 +1,5 @@
 """The guard against real servers on loopback, and its law over all addresses."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +20,7 @@ from cvatd.core.urlguard import (
     guarded_client,
     is_public,
 )
+from tests.serving import running
 
 TIMEOUT = httpx.Timeout(5)
 INSIDE = [
@@ -60,15 +60,9 @@ def server(redirect: str | None = None) -> Iterator[tuple[int, list[str]]]:
         def log_message(self, *args: object) -> None:
             pass
 
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=running.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield running.server_port, hosts
-    finally:
-        running.shutdown()
-        running.server_close()
-        thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with running(server):
+        yield server.server_port, hosts
 
 
 @pytest.mark.parametrize("host", INSIDE)

@@ -17,7 +17,8 @@ import httpx
 import pytest
 
 from cvatd.training.shapes import draw_shapes
-from tests.e2e.peers import Receiver, file_server, running
+from tests.e2e.peers import Receiver, file_server
+from tests.serving import running
 
 READY_TIMEOUT_S = 90
 RUN_TIMEOUT_S = 150

@@ -1,9 +1,6 @@
 """The network peers of a run: a receiver of callbacks and a server of files, on loopback."""
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,16 +33,6 @@ class Receiver:
     def epochs(self, job_id: str) -> list[int]:
         progress = [m for m in self.messages.get(job_id, []) if m["type"] == "training_progress"]
         return [message["data"]["epoch"] for message in progress]
-
-
-@contextmanager
-def running(server: ThreadingHTTPServer) -> Iterator[None]:
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def file_server(folder: Path) -> ThreadingHTTPServer:

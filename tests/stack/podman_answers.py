@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+from tests.serving import running
+
 Answer = Callable[[BaseHTTPRequestHandler], None]
 """Writes the answer to this request."""
 
@@ -42,15 +44,8 @@ def serving(folder: Path, answers: dict[str, Answer | list[Answer]]) -> Iterator
             return
 
     socket = folder / "podman.sock"
-    server = _Server(str(socket), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with running(_Server(str(socket), Handler)):
         yield f"unix://{socket}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
 
 
 def say(status: int, body: object) -> Answer:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from cvatd.stack import facts, secret_files
 from cvatd.stack.facts import DatabaseFacts, Fault, Queue, RedisFacts, Worker
 from cvatd.stack.podman import Found
 from cvatd.stack.podman_gaps import ExecResult
+from tests.serving import running
 
 TIMEOUT_S = 30
 
@@ -316,14 +316,8 @@ def face(health: tuple[int, bytes], ui: int = 200) -> Iterator[StackSettings]:
             """Nobody reads it."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with running(server):
         yield StackSettings(port=server.server_port, host="0.0.0.0")
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
 
 
 def test_health_is_read_in_cvats_own_words() -> None:

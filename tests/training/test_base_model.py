@@ -1,6 +1,5 @@
 """The model a training starts from."""
 
-import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +10,7 @@ from cvatd.core.errors import CvatdError
 from cvatd.core.settings import TrainerSettings
 from cvatd.core.urlguard import UrlGuard
 from cvatd.training.base_model import check_name, check_task, resolve
+from tests.serving import running
 from tests.training.describing import DESCRIPTION
 
 GUARD = UrlGuard(["127.0.0.0/8"])
@@ -40,12 +40,10 @@ def test_fetched_once_and_its_hash_is_kept(tmp_path: Path) -> None:
     served.mkdir()
     (served / "yolov8n.pt").write_bytes(b"weights")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(served)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     settings = TrainerSettings(offline=False, weights_url=f"http://127.0.0.1:{server.server_port}/{{name}}.pt")
     folder = tmp_path / "weights"
-    path = resolve("yolov8n", folder, settings, GUARD)
-    server.shutdown()
-    server.server_close()
+    with running(server):
+        path = resolve("yolov8n", folder, settings, GUARD)
     assert Path(path).read_bytes() == b"weights"
     assert resolve("yolov8n", folder, settings, GUARD) == path
     Path(path).write_bytes(b"tampered")

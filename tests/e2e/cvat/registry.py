@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 from tests.podman_host import PodmanHost
+from tests.serving import running
 
 SAVE_TIMEOUT_S = 60
 PIECE_BYTES = 1 << 20
@@ -53,12 +53,8 @@ def serving(host: PodmanHost, folder: Path, **images: str) -> Iterator[None]:
 
     server = ThreadingHTTPServer(_address(host), Handler)
     server.daemon_threads = True
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with running(server):
         yield
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
-from threading import Thread
 
 import pytest
 
@@ -19,6 +18,7 @@ from cvatd.stack.podman import Podman
 from tests.e2e.cvat import registry
 from tests.e2e.cvat.stand import CVATD, Stand
 from tests.podman_host import PodmanHost
+from tests.serving import running
 
 pytestmark = pytest.mark.e2e
 SOMEBODY = 65534
@@ -84,11 +84,10 @@ class OldPodman(BaseHTTPRequestHandler):
 
 @contextmanager
 def old_podman(path: Path) -> Iterator[None]:
-    with ThreadingUnixStreamServer(str(path), OldPodman) as server:
-        server.daemon_threads = True
-        Thread(target=server.serve_forever, daemon=True).start()
+    server = ThreadingUnixStreamServer(str(path), OldPodman)
+    server.daemon_threads = True
+    with running(server):
         yield
-        server.shutdown()
 
 
 def test_an_old_podman(stand: Stand) -> None:

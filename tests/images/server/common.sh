@@ -39,3 +39,19 @@ run_common() {
     until python3 steps.py "$@" migrate --check + migrateredis --check; do sleep 10; done
     exec python3 -m supervisor.supervisord -c "$config"
 }
+
+# The subcommand; init may stand before another.
+enter() {
+    source_hooks
+    [ $# -gt 0 ] || fail "expected a subcommand"
+    if [ "$1" = init ]; then
+        shift
+        cmd_init
+        [ $# -gt 0 ] || exit 0
+    fi
+    case $1 in
+        bash) exec "$@" ;;
+        run) shift; cmd_run "$@" ;;
+        *) fail "unknown subcommand: $1" ;;
+    esac
+}

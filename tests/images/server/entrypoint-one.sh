@@ -15,15 +15,4 @@ cmd_run() {
     run_common "supervisord/$1.conf"
 }
 
-source_hooks
-[ $# -gt 0 ] || fail "expected a subcommand"
-if [ "$1" = init ]; then
-    shift
-    cmd_init
-    [ $# -gt 0 ] || exit 0
-fi
-case $1 in
-    bash) exec "$@" ;;
-    run) shift; cmd_run "$@" ;;
-    *) fail "unknown subcommand: $1" ;;
-esac
+enter "$@"

@@ -15,6 +15,7 @@ from cvatd.core.urlguard import UrlGuard
 from cvatd.training.datasets.ingest import Dataset, ingest
 from cvatd.training.datasets.limits import DatasetLimits
 from cvatd.training.datasets.progress import Stage
+from tests.serving import running
 
 BOX = b"0 0.5 0.5 0.25 0.25\n"
 Files = dict[str, bytes]
@@ -120,17 +121,11 @@ def server() -> Iterator[FileServer]:
         def log_message(self, *args: object) -> None:
             pass
 
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    files.port = running.server_port
-    thread = threading.Thread(target=running.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    files.port = server.server_port
+    with running(server):
         yield files
-    finally:
         files.stalled.set()
-        running.shutdown()
-        running.server_close()
-        thread.join()
 
 
 @dataclass
