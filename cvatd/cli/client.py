@@ -14,6 +14,8 @@ from cvatd.core.settings import load_settings
 TIMEOUT = httpx.Timeout(30, connect=5)
 QUIET_S = 40.0  # the service says something at least every 15 s
 RECONNECT_PAUSE_S = 1.0
+JSON = "application/json"
+EVENTS = "text/event-stream"
 
 
 class Client:
@@ -23,7 +25,10 @@ class Client:
         self._url = os.environ.get("CVATD_URL", "").rstrip("/") or load_settings().base_url
         token = os.environ.get("CVATD_TOKEN")
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=self._url, headers=headers, timeout=TIMEOUT)
+        try:
+            self._http = httpx.Client(base_url=self._url, headers=headers, timeout=TIMEOUT)
+        except httpx.InvalidURL as error:
+            raise CvatdError("usage", f"CVATD_URL is {self._url}, and that is no URL: {error}") from None
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         return self._call("GET", path, params={key: value for key, value in query.items() if value is not None})
@@ -40,20 +45,27 @@ class Client:
             ) from None
         if answer.is_error:
             raise refusal(answer)
+        if not answer.headers.get("content-type", "").startswith(JSON):
+            raise self._another_service()
         found: dict[str, Any] = answer.json()
         return found
+
+    def _another_service(self) -> CvatdError:
+        return CvatdError("unreachable", f"What answers at {self._url} is not cvatd. Is CVATD_URL right?")
 
     def follow(self, run_id: int) -> Iterator[tuple[str, dict[str, Any]]]:
         """The run's events as they come, over lost connections, to its end."""
         last = "0"
         while True:
             try:
-                headers = {"last-event-id": last, "accept": "text/event-stream"}
+                headers = {"last-event-id": last, "accept": EVENTS}
                 timeout = httpx.Timeout(QUIET_S, connect=5)
                 with self._http.stream("GET", f"/runs/{run_id}/events", headers=headers, timeout=timeout) as answer:
                     if answer.is_error:
                         answer.read()
                         raise refusal(answer)
+                    if not answer.headers.get("content-type", "").startswith(EVENTS):
+                        raise self._another_service()
                     for kind, number, data in parse_events(answer.iter_lines()):
                         last = number or last
                         yield kind, data

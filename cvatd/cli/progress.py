@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from cvatd.core.plain import plain_line
+
 Events = Iterator[tuple[str, dict[str, Any]]]
 
 STAGES = {
@@ -50,7 +52,7 @@ def show_live(events: Events) -> str:
             else:
                 words = say(kind, data.get("data", {}))
                 if words:
-                    console.print(words, markup=False, highlight=False)
+                    console.print(plain_line(words), markup=False, highlight=False)
     return state
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import typer
 
+from cvatd.core.plain import plain_line
+
 app = typer.Typer(help="Trainings (runs).", no_args_is_help=True, rich_markup_mode=None)
 
 JSON = typer.Option(False, "--json", help="JSON instead of words.")
@@ -128,9 +130,9 @@ def show(run_id: int = RUN, json_: bool = JSON) -> None:
         "asked for": output.ago(run["created_at"]),
     }
     for name, words in facts.items():
-        typer.echo(f"{name:<10} {words}")
+        typer.echo(f"{name:<10} {plain_line(words)}")
     for file in files:
-        typer.echo(f"{'file':<10} {file['name']}  {file['size']} bytes  sha256 {file['sha256'][:12]}")
+        typer.echo(f"{'file':<10} {plain_line(file['name'])}  {file['size']} bytes  sha256 {file['sha256'][:12]}")
 
 
 @app.command()
@@ -144,7 +146,7 @@ def watch(run_id: int = RUN, json_: bool = JSON) -> None:
     state = show_json(events) if json_ else show_live(events)
     if state != "completed":
         run = client.get(f"/runs/{run_id}")
-        typer.echo(f"Run {run_id} is {state}. {run['error_message'] or ''}".strip(), err=True)
+        typer.echo(plain_line(f"Run {run_id} is {state}. {run['error_message'] or ''}".strip()), err=True)
         raise typer.Exit(1)
 
 

@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from cvatd.cli.client import parse_events
 from cvatd.cli.main import exit_status
 from cvatd.cli.train import parse_settings
 from cvatd.core.errors import CvatdError
+from tests.serving import running
 
 HEAVY = ("torch", "ultralytics", "fastapi", "psycopg", "pydantic", "rich", "httpx", "podman")
 
@@ -23,6 +27,7 @@ def cvatd(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         env={**os.environ, "CVATD_CONFIG": "", "CVATD_TOKEN": "", **environment},
+        timeout=60,
     )
 
 
@@ -57,6 +62,62 @@ def test_a_service_that_is_down_is_exit_3_with_advice() -> None:
     answer = cvatd("train", "list", CVATD_URL="http://127.0.0.1:9")
     assert answer.returncode == 3
     assert "cvatd dev" in answer.stderr
+
+
+@contextmanager
+def answering(pages: dict[str, tuple[str, bytes]]) -> Iterator[str]:
+    """A service of these pages (path -> type and body); its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            kind, body = pages[self.path.partition("?")[0]]
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with running(server):
+        yield f"http://127.0.0.1:{server.server_port}"
+
+
+@pytest.mark.parametrize("words", [["list"], ["watch", "1"]])
+def test_another_service_at_the_url_is_no_traceback(words: list[str]) -> None:
+    page = ("text/html", b"<html>welcome")
+    with answering({"/runs": page, "/runs/1/events": page}) as url:
+        answer = cvatd("train", *words, CVATD_URL=url)
+    assert (answer.returncode, answer.stdout) == (3, "")
+    assert answer.stderr == f"cvatd: What answers at {url} is not cvatd. Is CVATD_URL right?\n"
+
+
+def test_a_url_that_is_none_is_said_to_be() -> None:
+    answer = cvatd("train", "list", CVATD_URL="http://host:many")
+    assert answer.returncode == 2
+    assert "CVATD_URL is http://host:many" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_what_others_called_their_run_does_nothing_to_the_terminal() -> None:
+    run = dict.fromkeys(("error_message", "metrics", "created_at"))
+    run |= {"id": 1, "job_id": "a\x1b]0;mine\x07", "state": "failed", "model_name": "\x1b[2J", "base_model": "x"}
+    run |= {"epoch": 0, "epochs": 1, "dataset_url": "file:///\x9b2J", "args": {}, "error_message": "no\n\x1b[2Jway"}
+    pages = {
+        "/runs/1": ("application/json", json.dumps(run).encode()),
+        "/runs/1/artifacts": ("application/json", b'{"artifacts": []}'),
+        "/runs/1/events": (
+            "text/event-stream",
+            b'event: failed\ndata: {"data": {"error": "\\u001b[2J"}}\n\nevent: end\ndata: {"state": "failed"}\n\n',
+        ),
+    }
+    with answering(pages) as url:
+        for command in ("show", "watch"):
+            answer = cvatd("train", command, "1", CVATD_URL=url)
+            assert "failed" in answer.stdout
+            assert not set("\x1b\x07\x9b") & set(answer.stdout + answer.stderr)
 
 
 def test_wrong_settings_are_exit_2() -> None:
