@@ -8,11 +8,13 @@ import contextlib
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from tests.images.build import POSTGRES
 from tests.podman_host import CONTAINERS_CONF, ROOT, PodmanHost
 
 NAME = "cvatd-tests-machine"
@@ -85,6 +87,7 @@ class Machine:
             *("--stop-signal", "SIGRTMIN+3", "--env", "container=podman", "--hostname", "machine"),
             *("--tmpfs", "/run:rw,mode=755,exec,notmpcopyup", "--tmpfs", "/run/lock:notmpcopyup"),
             *("--tmpfs", "/tmp:exec,notmpcopyup", "--tmpfs", "/etc/containers:rw,mode=755,notmpcopyup"),
+            *("--tmpfs", "/var/lib/postgresql:notmpcopyup"),  # Debian's own cluster stays out of sight
             *("--volume", f"{self._folder}:/var/lib/containers"),
             *("--volume", f"{self._host.dir / 'root'}:/var/lib/shared:ro"),
             *("--volume", f"{ROOT}:{ROOT}", "--volume", "/nix:/nix:ro"),
@@ -102,6 +105,9 @@ class Machine:
         self.write("/etc/containers/containers.conf", containers_conf)
         self.write("/etc/containers/storage.conf", STORAGE_CONF)
         self.write("/etc/containers/policy.json", '{"default": [{"type": "insecureAcceptAnything"}]}')
+        # Debian has these elsewhere, and a script in the place of psql.
+        self.run("ln", "-sf", *(str(POSTGRES / "bin" / name) for name in ("postgres", "initdb", "psql")), "/usr/bin/")
+        self.open_way(Path(sys.executable))
         self.switch(units)
 
     def switch(self, units: Path) -> None:
@@ -109,8 +115,10 @@ class Machine:
         script = f"""
             set -e
             mkdir -p /etc/cvatd
-            install --directory --mode=0700 /var/lib/cvat
             cp -L {units}/settings.json /etc/cvatd/settings.json
+            systemd-sysusers {units}/users.conf
+            systemd-tmpfiles --create {units}/folders.conf
+            rm -rf /run/systemd/system/*
             cp -L {units}/units/* /run/systemd/system/
             cd {units}/wants
             for target in *; do
@@ -120,6 +128,14 @@ class Machine:
             systemctl daemon-reload
         """
         self.run("sh", "-c", script)
+
+    def open_way(self, program: Path) -> None:
+        """For services of ordinary users: a Python of the tests may lie in the home of root. The host's stays shut."""
+        above = [folder for folder in program.resolve().parents if not folder.is_relative_to(ROOT)]
+        self.run("chmod", "a+x", *(str(folder) for folder in above if folder != Path("/")))
+
+    def main_process(self, unit: str) -> int:
+        return int(self.systemctl("show", "--property=MainPID", "--value", unit))
 
     def write(self, path: str, content: str) -> None:
         self.run("sh", "-c", 'printf %s "$2" > "$1"', "sh", path, content)

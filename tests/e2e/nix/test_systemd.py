@@ -2,22 +2,18 @@
 
 import json
 import time
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from cvatd.stack.facts import MARK_KEY
-from tests import podman_host as podman_module
+from tests.e2e.nix.declaration import declare
 from tests.e2e.nix.machine import Machine
-from tests.images import build
-from tests.nix.evaluate import ROOT, nix_string, nixpkgs, realise
-from tests.podman_host import PodmanHost
+from tests.nix.evaluate import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_nixpkgs]
 
-START_TIMEOUT_S = 180
+START_TIMEOUT_S = 240
 STOP_TIMEOUT_S = 120
 READY_TIMEOUT_S = 60
 MENDED_TIMEOUT_S = 40
@@ -31,35 +27,10 @@ PYTHON = str(ROOT / ".venv" / "bin" / "python")
 GREEDY = "x = bytearray(150 << 20); import time; time.sleep(60)"
 
 
-@cache
-def declare(**arguments: str) -> Path:
-    """The units of a host; arguments are Nix."""
-    cvatd = nix_string(str(ROOT / ".venv" / "bin" / "cvatd"))
-    named = "".join(f"{name} = {value}; " for name, value in arguments.items())
-    return realise(f"import {ROOT}/nix/tests/stack.nix {{ cvatd = {cvatd}; {named}}}")
-
-
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    """Booted, with our units, nothing started. The tests of this module go on where the one before ended.
-
-    Of the tests' Podman only the store is used: a stack that other tests keep up there is not touched.
-    """
-    reason = podman_module.missing() or build.missing() or (None if nixpkgs() else "no <nixpkgs>")
-    if reason:
-        pytest.skip(reason)
-    host = PodmanHost()
-    build.ensure(host)
-    made = Machine(host, declare())
-    try:
-        yield made
-    finally:
-        made.close()
-
-
 @pytest.fixture(scope="module")
 def running(machine: Machine) -> Machine:
-    """With CVAT up, and before it the daemon, as a host boots."""
+    """With CVAT up, and before it the daemon, as a host boots. The tests go on where the one before ended."""
+    machine.switch(declare())
     machine.systemctl("start", "cvatd.service")
     assert machine.containers() == {}  # it watches what people start
     done = machine.run("systemctl", "start", "cvat.service", check=False, timeout_s=START_TIMEOUT_S)
@@ -96,15 +67,15 @@ def test_a_start_of_what_does_not_become_ready_fails_and_says_why(running: Machi
     running.switch(declare(autoInit="false", readyTimeout="2"))
     running.run("podman", "exec", "cvat-redis", "redis-cli", "del", MARK_KEY)
     start = 'sh -c "$(sed -n s/^ExecStart=//p /run/systemd/system/cvat.service)"'
-    refused = running.run("sh", "-c", start, check=False)
+    refused = running.run("sh", "-c", start, check=False, timeout_s=START_TIMEOUT_S)
     assert refused.returncode == 1
     assert "journalctl --unit=cvat-ready.service" in refused.stderr
     assert running.systemctl("is-failed", "cvat-ready.service") == "failed"
     assert "CVAT was not ready within 2 s:" in (why := running.explain("cvat-ready.service"))
     assert "init is needed: Redis does not remember" in why
-    running.systemctl("start", "cvat-init.service")
+    running.systemctl("start", "cvat-init.service", timeout_s=START_TIMEOUT_S)
     running.switch(declare())
-    running.systemctl("start", "cvat-ready.service")
+    running.systemctl("start", "cvat-ready.service", timeout_s=START_TIMEOUT_S)
 
 
 def test_every_process_is_in_the_slice(running: Machine) -> None:
