@@ -15,6 +15,10 @@ let
                 enable = true;
                 package = pkgs.writeShellScriptBin "cvatd" "exit 0";
               };
+              services.cvatd = {
+                package = pkgs.writeShellScriptBin "cvatd" "exit 0";
+                training.python = pkgs.writeShellScriptBin "python3" "exit 0";
+              };
             } declared;
         })
         config
@@ -38,6 +42,12 @@ let
       slice = config.systemd.slices.cvat.sliceConfig;
       warnings = builtins.filter (lib.hasInfix "CVAT") config.warnings ++ builtins.filter (lib.hasInfix "services.cvat") config.warnings;
       stopTimeout = (service "podman-cvat-worker-default").TimeoutStopSec;
+      # Of what trains, where something does.
+      triggers = lib.concatMap (name: (config.systemd.services.${name} or { restartTriggers = [ ]; }).restartTriggers) [
+        "cvatd-migrate"
+        "cvatd-web"
+        "cvatd-trainer@"
+      ];
       startTimeout = (service "podman-cvat-worker-default").TimeoutStartSec;
     };
 in
@@ -69,4 +79,13 @@ builtins.mapAttrs (_: ask) {
     uiImage = "cvat/ui:v2.51.0";
   };
   pull.services.cvat.pullTimeout = 600;
+  trains.services.cvatd.enable = true;
+  trainsBesideMore.services = {
+    cvatd.enable = true;
+    cvat.workers.low.processes = 2;
+  };
+  trainsElsewhere.services.cvatd = {
+    enable = true;
+    port = 5000;
+  };
 }

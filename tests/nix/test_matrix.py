@@ -87,6 +87,12 @@ def test_warnings(hosts: dict[str, Any], host: str, words: str) -> None:
     assert not any(words in warning for warning in hosts["standard"]["warnings"])
 
 
+def test_a_change_of_cvat_stops_no_training(hosts: dict[str, Any]) -> None:
+    assert len(hosts["trains"]["triggers"]) == 3
+    assert hosts["trainsBesideMore"]["triggers"] == hosts["trains"]["triggers"]
+    assert hosts["trainsElsewhere"]["triggers"] != hosts["trains"]["triggers"]
+
+
 def test_a_pull_has_its_time(hosts: dict[str, Any]) -> None:
     assert changed(hosts, "pull") == {"startTimeout"}
     assert hosts["pull"]["startTimeout"] == "1920s"
