@@ -104,7 +104,7 @@ def decide(histories: Mapping[str, History], sight: Sight, now: float, policy: P
         history = _age(histories.get(seen.name, History()), seen, now, policy)
         verb, words = _wish(seen, sight, by_name, now, policy)
         if verb in MENDING:
-            history, allowed, words = _allow(history, words, now, policy)
+            history, allowed, words = _allow(history, seen, words, now, policy)
             verb = verb if allowed else None
         if verb:
             decision.actions.append(Action(verb, seen.name, words, seen.unit))
@@ -178,10 +178,10 @@ def _serves(need: Seen) -> bool:
     return need.state == "running" and bool(need.well)
 
 
-def _allow(history: History, reason: str, now: float, policy: Policy) -> tuple[History, bool, str]:
+def _allow(history: History, seen: Seen, reason: str, now: float, policy: Policy) -> tuple[History, bool, str]:
     """Whether it may be mended now, and what is said of it."""
     if history.given_up or len(history.restarts) >= policy.ceiling:
-        return replace(history, given_up=True), False, _given_up(history, reason, policy)
+        return replace(history, given_up=True), False, _given_up(history, seen, reason, policy)
     last = history.restarts[-1] if history.restarts else None
     wait_s = 0.0 if last is None else last + policy.pause_s(history.level) - now
     if wait_s > 0:
@@ -189,6 +189,7 @@ def _allow(history: History, reason: str, now: float, policy: Policy) -> tuple[H
     return History((*history.restarts, now), history.level + 1), True, reason
 
 
-def _given_up(history: History, reason: str, policy: Policy) -> str:
+def _given_up(history: History, seen: Seen, reason: str, policy: Policy) -> str:
+    restart = f"systemctl restart {seen.unit}" if seen.unit else "cvatd restart"
     count, window = policy.ceiling, duration(policy.window_s)
-    return f"given up after {count} restarts within {window}: {reason}. `cvatd restart` tries again"
+    return f"given up after {count} restarts within {window}: {reason}. `{restart}` tries again"

@@ -114,6 +114,8 @@ def test_given_up_is_said_with_what_to_do() -> None:
     assert decision.says["cvat-db"] == (
         "given up after 10 restarts within 1 h 0 min: ended by itself with status 137. `cvatd restart` tries again"
     )
+    owned = one(replace(DEAD, unit=UNIT, unit_state="failed"), history=history)
+    assert owned.says["cvat-db"].endswith(f"`systemctl restart {UNIT}` tries again")
 
 
 def test_given_up_stays_so_until_it_was_well_for_long() -> None:
