@@ -43,6 +43,7 @@ def database(runner: "Runner", tell: "Tell") -> list[str]:
     command_line.require_running(runner.podman, runner.settings, DATABASE_CONTAINER)
     units = _units(runner, lambda container: secret_files.POSTGRES in container.secrets)
     with runner.exclusive():
+        runner.refuse_during_init([DATABASE_CONTAINER])
         secret_files.propose(runner.settings, secret_files.POSTGRES)
         if units is not None:
             settle_database(runner, tell)
@@ -56,6 +57,7 @@ def settle_database(runner: "Runner", tell: "Tell") -> None:
     settings = runner.settings
     if settings.database is not None or not secret_files.is_changing(settings, secret_files.POSTGRES):
         return
+    runner.refuse_during_init([DATABASE_CONTAINER])
     runner.bring_alone(runner.stack().container(DATABASE_CONTAINER), tell)
     tell(DATABASE_CONTAINER, "changing", "its password")
     password = secret_files.propose(settings, secret_files.POSTGRES).strip()

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from cvatd.stack.desired import check_data, desired
 from cvatd.stack.initialise import AT_WORK, SERVER, Initialised, Initialiser, refuse_paused
 from cvatd.stack.limits import Parent
 from cvatd.stack.plan import Plan, make_plan, refuse_foreign
-from cvatd.stack.podman import Found, Host, Podman
+from cvatd.stack.podman import Host, Podman
 from cvatd.stack.spec import INIT_CONTAINER, Container, Stack, stack_file
 from cvatd.stack.together import begin, finish
 from cvatd.stack.waiting import FIRST_LOOK_S, LONGEST_LOOK_S
@@ -101,8 +101,7 @@ class Runner:
             rotate.settle_database(self, tell)
             stack = self.stack()  # once more: the marks of the secrets are known now
             plan = self.plan(stack)
-            stopped = [change.container for change in plan.changes if change.restarts]
-            _refuse_during_init(stack, self.podman.containers(), stopped)
+            self.refuse_during_init([change.container for change in plan.changes if change.restarts])
             ports.check(stack, plan)
             self._pull(plan, tell)
             self.podman.ensure_network(stack.network)
@@ -127,7 +126,7 @@ class Runner:
         """
         stack, containers = self.stack(), self.podman.containers()
         refuse_foreign(stack, containers)
-        _refuse_during_init(stack, containers, stack.names)
+        self.refuse_during_init(stack.names)
         wishes.set_down(self.settings)
         for wave in _leaves_first([name for name, found in containers.items() if found.ours], stack):
             finish([begin(self._remove, name, _stop_s(stack, name), tell) for name in wave])
@@ -141,6 +140,14 @@ class Runner:
                 "foreign",
                 "systemd runs CVAT's containers on this host (stack.manager): systemctl starts and stops cvat.service.",
             )
+
+    def refuse_during_init(self, changed: Iterable[str]) -> None:
+        """Raises CvatdError "busy" when a migration would lose a store that it works on."""
+        init = self.podman.containers().get(INIT_CONTAINER)
+        stores = {*self.stack().container(SERVER).needs} & {*changed}
+        if init is not None and init.state in AT_WORK and stores:
+            refuse_paused(init)
+            raise CvatdError("busy", f"{INIT_CONTAINER} is migrating the database. Wait for its end and try again.")
 
     def bring_alone(self, container: Container, tell: Tell) -> None:
         """One container up and well, before all others; for those who hold the lock."""
@@ -170,7 +177,7 @@ class Runner:
             for name in names or stack.names:
                 if name not in found:
                     raise CvatdError("unknown", f"{name} is not there: `cvatd up` makes it.")
-            _refuse_during_init(stack, found, names or stack.names)
+            self.refuse_during_init(names or stack.names)
             for name in names or stack.names:
                 tell(name, "stopping", "")
                 self.podman.stop(name, stack.container(name).stop_s)
@@ -319,15 +326,6 @@ class _Rising:
             folder = secret_files.folder(self._runner.settings)
             podman.create(container, self._stack.network, self._runner.parent.argument, folder)
         self._runner.start(name)
-
-
-def _refuse_during_init(stack: Stack, containers: Mapping[str, Found], stopped: Iterable[str]) -> None:
-    """Raises CvatdError "busy" when a migration would lose a store that it works on."""
-    init = containers.get(INIT_CONTAINER)
-    stores = {*stack.container(SERVER).needs} & {*stopped}
-    if init is not None and init.state in AT_WORK and stores:
-        refuse_paused(init)
-        raise CvatdError("busy", f"{INIT_CONTAINER} is migrating the database. Wait for its end and try again.")
 
 
 def _leaves_first(names: list[str], stack: Stack) -> list[list[str]]:

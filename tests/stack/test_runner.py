@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
-from cvatd.stack import bridge, limits, runner
+from cvatd.stack import bridge, limits, rotate, runner, secret_files
 from cvatd.stack.initialise import Initialised
 from cvatd.stack.plan import make_plan
 from cvatd.stack.podman_gaps import ExecResult
@@ -256,6 +256,21 @@ def test_down_waits_for_an_init_at_work_and_touches_nothing_until_then(
 
 
 # ---- else ----
+
+
+def test_the_databases_password_is_not_changed_under_an_init_at_work(podman: Memory, settings: StackSettings) -> None:
+    for name in (*STACK.names, INIT_CONTAINER):
+        podman.put(name)
+    secret_files.folder(settings).mkdir()
+    made = Runner(podman, settings)  # type: ignore[arg-type]
+    with pytest.raises(CvatdError, match="migrating the database") as refused:
+        rotate.database(made, told)
+    assert refused.value.code == "busy"
+    assert not secret_files.is_changing(settings, secret_files.POSTGRES)
+    secret_files.path(settings, secret_files.proposed(secret_files.POSTGRES)).write_text("begun before")
+    with pytest.raises(CvatdError, match="migrating the database"):
+        rotate.settle_database(made, told)
+    assert podman.events == []
 
 
 def test_a_podman_without_root_is_refused(settings: StackSettings) -> None:
