@@ -87,9 +87,9 @@ class Parent:
         if self._host.systemd or any(_holds_processes(folder) for folder in self._folders()):
             return
         for folder in self._folders():
-            for below in sorted(folder.glob("**/"), reverse=True):
+            for below, *_ in os.walk(folder, topdown=False):
                 with contextlib.suppress(OSError):
-                    below.rmdir()
+                    os.rmdir(below)
 
     def usage(self) -> Usage | None:
         """None while nothing runs in it (systemd removes an empty slice)."""
@@ -254,9 +254,9 @@ def _too_much(used: int, limit: int) -> CvatdError:
 
 
 def _holds_processes(folder: Path) -> bool:
-    for file in folder.rglob("cgroup.procs"):
+    for below, *_ in os.walk(folder):
         with contextlib.suppress(OSError):  # it went meanwhile
-            if file.read_text().strip():
+            if Path(below, "cgroup.procs").read_text().strip():
                 return True
     return False
 
@@ -284,7 +284,11 @@ def _fields(file: Path) -> dict[str, int]:
 
 def _below(folder: Path) -> int:
     """The first version counts kills where they happened, in the containers' own cgroups."""
-    return sum(_fields(file).get("oom_kill", 0) for file in folder.glob("*/memory.oom_control"))
+    kills = 0
+    for file in folder.glob("*/memory.oom_control"):
+        with contextlib.suppress(OSError):  # it went meanwhile
+            kills += _fields(file).get("oom_kill", 0)
+    return kills
 
 
 def _limit(file: Path) -> int | None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -164,6 +165,25 @@ def test_a_limit_below_what_is_used_is_set_once_the_kernel_took_enough_back(
     parent.ensure(LimitSettings(memory_high=100 * MIB, memory_max=200 * MIB))
     assert squeezed_to == [str(100 * MIB)]
     assert (folder / "memory.max").read_text() == str(200 * MIB)
+
+
+def test_what_goes_away_while_it_is_looked_at_is_no_fault(unified: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Podman takes away the cgroups of ended containers when it comes to it."""
+    (unified / "cvat" / "gone").mkdir(parents=True)
+    (unified / "cvat" / "stays").mkdir()
+    scan = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(os.fsdecode(path)).name == "gone":
+            raise FileNotFoundError(path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    Parent("cvat", host()).remove()
+    assert not (unified / "cvat" / "stays").exists()
+    (unified / "cvat" / "stays").mkdir()
+    (unified / "cvat" / "stays" / "memory.oom_control").symlink_to("/nowhere")
+    assert limits._below(unified / "cvat") == 0
 
 
 # ---- systemd, played by a program of its name ----
