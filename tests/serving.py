@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from socketserver import BaseServer
 
 POLL_S = 0.02
@@ -19,3 +20,18 @@ def running(server: BaseServer) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join(END_TIMEOUT_S)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Says nothing by itself."""
+
+    def send(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from cvatd.cli.client import parse_events
 from cvatd.cli.main import exit_status
 from cvatd.cli.train import parse_settings
 from cvatd.core.errors import CvatdError
-from tests.serving import running
+from tests.serving import Handler, running
 
 HEAVY = ("torch", "ultralytics", "fastapi", "psycopg", "pydantic", "rich", "httpx", "podman")
 
@@ -68,19 +68,11 @@ def test_a_service_that_is_down_is_exit_3_with_advice() -> None:
 def answering(pages: dict[str, tuple[str, bytes]]) -> Iterator[str]:
     """A service of these pages (path -> type and body); its URL."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Pages(Handler):
         def do_GET(self) -> None:
-            kind, body = pages[self.path.partition("?")[0]]
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.send(200, *pages[self.path.partition("?")[0]])
 
-        def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
     with running(server):
         yield f"http://127.0.0.1:{server.server_port}"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,7 +25,7 @@ from cvatd.stack import facts, secret_files
 from cvatd.stack.facts import DatabaseFacts, Fault, Queue, RedisFacts, Worker
 from cvatd.stack.podman import Found
 from cvatd.stack.podman_gaps import ExecResult
-from tests.serving import running
+from tests.serving import Handler, running
 
 TIMEOUT_S = 30
 
@@ -304,18 +304,12 @@ def test_a_database_that_does_not_run_is_not_asked() -> None:
 def face(health: tuple[int, bytes], ui: int = 200) -> Iterator[StackSettings]:
     """A proxy that answers so."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Proxy(Handler):
         def do_GET(self) -> None:
             status, body = health if self.path == facts.HEALTH_PATH else (ui, b"<html>")
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.send(status, "text/html", body)
 
-        def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
     with running(server):
         yield StackSettings(port=server.server_port, host="0.0.0.0")
 

@@ -4,11 +4,11 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 from tests.podman_host import PodmanHost
-from tests.serving import running
+from tests.serving import Handler, running
 
 SAVE_TIMEOUT_S = 60
 PIECE_BYTES = 1 << 20
@@ -21,37 +21,26 @@ def serving(host: PodmanHost, folder: Path, **images: str) -> Iterator[None]:
         target = folder / repository
         host.run("save", "--quiet", "--format", "docker-dir", "--output", str(target), image, timeout_s=SAVE_TIMEOUT_S)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Registry(Handler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             parts = self.path.strip("/").split("/")
             if parts == ["v2"]:
-                self._send(200, b"{}", "application/json")
+                self.send(200, "application/json", b"{}")
                 return
             file = _file(folder, parts)
             if file is None:
                 unknown = {"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}
-                self._send(404, json.dumps(unknown).encode(), "application/json")
+                self.send(404, "application/json", json.dumps(unknown).encode())
                 return
             content = file.read_bytes()
             kind = json.loads(content)["mediaType"] if file.name == "manifest.json" else "application/octet-stream"
-            self._send(200, content, kind)
+            self.send(200, kind, content)
 
         do_HEAD = do_GET
 
-        def _send(self, status: int, content: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(_address(host), Handler)
+    server = ThreadingHTTPServer(_address(host), Registry)
     server.daemon_threads = True
     with running(server):
         yield
