@@ -156,12 +156,9 @@ class Runner:
         stack = self.stack()
         self.podman.ensure_network(stack.network)
         found = self.podman.containers().get(container.name)
-        if found is None:
-            folder = secret_files.folder(self.settings)
-            self.podman.create(container, stack.network, self.parent.argument, folder)
         if found is None or not found.running:
             tell(container.name, "starting", "")
-            self.start(container.name)
+            self.make(container) if found is None else self.start_again(container)
         self.wait_healthy(container, tell, lambda: False)
 
     def restart(self, names: list[str], tell: Tell) -> None:
@@ -186,6 +183,20 @@ class Runner:
             wishes.wanted(self.settings, names or stack.names)
             for name in names or stack.names:
                 self.wait_healthy(stack.container(name), tell, lambda: False)
+
+    def make(self, container: Container) -> None:
+        """Create and start it."""
+        folder = secret_files.folder(self.settings)
+        self.podman.create(container, stack_file().network, self.parent.argument, folder)
+        self.start(container.name)
+
+    def start_again(self, container: Container) -> None:
+        """One that is there. A start that was cut off can leave what no start mends: that one is made anew."""
+        try:
+            self.start(container.name)
+        except CvatdError:
+            self.podman.remove(container.name)
+            self.make(container)
 
     def start(self, name: str) -> None:
         """Also lets its neighbours know."""
@@ -322,10 +333,7 @@ class _Rising:
         if action == "replace":
             podman.stop(name, container.stop_s)
             podman.remove(name)
-        if action in {"create", "replace"}:
-            folder = secret_files.folder(self._runner.settings)
-            podman.create(container, self._stack.network, self._runner.parent.argument, folder)
-        self._runner.start(name)
+        self._runner.start_again(container) if action == "start" else self._runner.make(container)
 
 
 def _leaves_first(names: list[str], stack: Stack) -> list[list[str]]:

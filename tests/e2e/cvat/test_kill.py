@@ -1,5 +1,6 @@
 """kill -9 at any moment, and the same command again finishes the work."""
 
+import json
 import os
 import random
 import signal
@@ -75,3 +76,17 @@ def test_init_killed_at_any_moment(stand: Stand) -> None:
     assert "Nothing to do" in stand.cvatd("init").stdout
     stand.cvatd("up")
     whole(stand)
+
+
+def test_a_start_that_was_cut_off_within_podman(stand: Stand) -> None:
+    bring_stores(stand)
+    run, name = stand.host.run, "cvat-redis"
+    run("stop", "--time", "5", name)
+    run("init", name)
+    state = json.loads(run("inspect", "--format", "{{json .State}}", name).stdout)
+    for pid in (state["ConmonPid"], state["Pid"]):
+        os.kill(pid, signal.SIGKILL)
+    assert stand.containers()[name].state == "initialized"
+    assert run("start", name, check=False).returncode != 0
+    bring_stores(stand)
+    assert stand.containers()[name].running
