@@ -110,17 +110,18 @@ def test_the_sum_of_all_containers_stays_below_the_memory_limit(stand: Stand) ->
 
 
 def test_two_busy_containers_share_the_processor_quota(stand: Stand) -> None:
-    limits = {"cpu_percent": 50, "memory_high": LIMIT, "memory_max": LIMIT}
+    # Little enough that it is felt also where others keep the processors busy.
+    limits = {"cpu_percent": 10, "memory_high": LIMIT, "memory_max": LIMIT}
     runner = start(stand, limits, one=program(BUSY), two=program(BUSY))
     wait_until(lambda: throttled() > 5, "the quota to be felt")
-    before, began = runner.parent.usage(), time.monotonic()
+    began, before = time.monotonic(), runner.parent.usage()
     time.sleep(3)
     after, seconds = runner.parent.usage(), time.monotonic() - began
     assert before is not None
     assert after is not None
-    assert after.cpu_percent == 50
+    assert after.cpu_percent == 10
     # One period of the quota may have been begun before and one may end after.
-    assert after.cpu_s - before.cpu_s <= 0.5 * seconds + 0.2
+    assert after.cpu_s - before.cpu_s <= 0.1 * seconds + 0.2
     assert after.cpu_s > before.cpu_s
 
 
