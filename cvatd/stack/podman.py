@@ -255,13 +255,15 @@ class Podman:
         with self._answering():
             return podman_gaps.log_lines(self._api, name)
 
-    def events(self, since: float, actions: Sequence[str], silent_s: float) -> Iterator[dict[str, Any]]:
-        """The containers' events from `since` (Unix seconds) on, as they happen: for a thread of their own.
+    def events(
+        self, since: float, actions: Sequence[str], silent_s: float, follow: bool = True
+    ) -> Iterator[dict[str, Any]]:
+        """The events of containers from `since` (Unix seconds) until now, or on as they happen: for a thread alone.
 
-        Returns when Podman has begun to tell; ends when Podman goes away, and after `silent_s` without any.
+        Ends when Podman goes away, and after `silent_s` without any. Raises CvatdError "podman" when it tells none.
         """
         with self._answering():
-            return podman_gaps.events(self._api, since, actions, silent_s)
+            return podman_gaps.events(self._api, since, actions, silent_s, follow)
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:

@@ -189,14 +189,16 @@ def log_stream(api: APIClient, name: str, params: dict[str, str], quiet_s: float
         return
 
 
-def events(api: APIClient, since: float, actions: Sequence[str], silent_s: float) -> Iterator[dict[str, Any]]:
-    """`client.events` is a function that never returns and takes no bound; this one returns when Podman has begun to
-    tell, and what it returns ends with Podman and in silence.
+def events(
+    api: APIClient, since: float, actions: Sequence[str], silent_s: float, follow: bool
+) -> Iterator[dict[str, Any]]:
+    """`client.events` is a function that never returns and takes no bound; what this one returns ends with Podman and
+    in silence, and where it does not `follow`, after what there is.
 
     Podman takes whole seconds alone for `since`.
     """
     params = {
-        "stream": "true",
+        "stream": "true" if follow else "false",
         "since": str(int(since)),
         "filters": json.dumps({"type": ["container"], "event": list(actions)}),
     }

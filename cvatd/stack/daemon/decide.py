@@ -64,16 +64,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class Sight:
-    """The whole stack now. `held`: another cvatd changes it; `initialising`: cvat-init runs; `heard_since`: since when
-    Podman's events are heard, in Unix seconds.
-    """
+    """The whole stack now. `held`: another cvatd changes it; `initialising`: cvat-init runs."""
 
     up: bool
     stopped: frozenset[str] = frozenset()
     held: bool = False
     initialising: bool = False
     containers: tuple[Seen, ...] = ()
-    heard_since: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,7 @@ def _wish(seen: Seen, sight: Sight, others: Mapping[str, Seen], now: float, poli
     running = seen.state == "running"
     if seen.name in sight.stopped:
         return ("record_wanted", "started by hand") if running else (None, "stopped by hand")
-    settled = now - max(seen.since, sight.heard_since) >= policy.settle_s
+    settled = now - seen.since >= policy.settle_s
     if seen.ended_by and (seen.state in ENDED or seen.state == "absent"):
         return "record_stopped" if settled else None, seen.ended_by
     if seen.state == "absent":

@@ -18,8 +18,7 @@ LOOKED_BACK_S = 86_400.0
 # Podman takes whole seconds for a beginning, and writes events a little later than they happen.
 OVERLAP_S = 3.0
 MOST_WAITING = 10_000
-# A Podman that answers all else and tells no events (its logger may be "none") must not end the mending.
-DEAF_S = 60.0
+CATCH_UP_S = 10.0
 
 logger = log.get("cvatd.daemon")
 
@@ -32,9 +31,7 @@ class Follower:
         # What happened while no daemon ran counts too, but nothing from before the host's own start.
         self._since = time.time() - min(LOOKED_BACK_S, time.clock_gettime(time.CLOCK_BOOTTIME))
         self._seen: set[Notice] = set()
-        self._heard_since: float | None = None
-        self._deaf_since: float | None = None
-        self._again = threading.Event()
+        self._guard = threading.Lock()
 
     def start(self) -> None:
         threading.Thread(target=self._run, daemon=True).start()
@@ -46,49 +43,37 @@ class Follower:
             came.append(self._waiting.popleft())
         return came
 
-    def heard_since(self) -> float:
-        """For whoever has just reached Podman: since when its events are heard, in Unix seconds.
-
-        Now while they are not, and then it asks for them at once: a stop by hand, unheard, looks like a death.
-        """
-        if self._heard_since is not None:
-            self._deaf_since = None
-            return self._heard_since
-        self._again.set()
-        if self._deaf_since is None:
-            self._deaf_since = time.monotonic()
-        return time.time() if time.monotonic() - self._deaf_since < DEAF_S else 0.0
-
-    def podman_is_away(self) -> None:
-        """What was not heard meanwhile is no sign of deafness."""
-        self._deaf_since = None
+    def catch_up(self) -> None:
+        """Take all that Podman has told until now: what follows comes late, or after a pause."""
+        try:
+            for event in self._podman.events(self._since - OVERLAP_S, TOLD, CATCH_UP_S, follow=False):
+                self._take(event)
+        except CvatdError as error:  # a Podman whose logger is "none" must not end the mending
+            logger.debug("events are not to be had", why=error.message)
 
     def _run(self) -> None:
         pause_s = FIRST_PAUSE_S
         while True:
-            self._again.clear()
             began = time.monotonic()
             try:
-                events = self._podman.events(self._since - OVERLAP_S, TOLD, SILENT_S)
-                self._heard_since = time.time()
-                for event in events:
+                for event in self._podman.events(self._since - OVERLAP_S, TOLD, SILENT_S):
                     self._take(event)
             except CvatdError as error:
                 logger.debug("events are not to be had", why=error.message)
             except Exception:
                 logger.exception("an event was not understood")
-            self._heard_since = None
             self._wake()  # Podman may be away: look
             pause_s = FIRST_PAUSE_S if time.monotonic() - began > LONGEST_PAUSE_S else min(pause_s * 2, LONGEST_PAUSE_S)
-            self._again.wait(pause_s)
+            time.sleep(pause_s)
 
     def _take(self, event: dict[str, object]) -> None:
         notice = parse(event)
-        if notice is None or notice in self._seen:
-            return
-        self._since = max(self._since, notice.at)
-        self._seen = {seen for seen in self._seen if seen.at > self._since - 2 * OVERLAP_S} | {notice}
-        self._waiting.append(notice)
+        with self._guard:
+            if notice is None or notice in self._seen:
+                return
+            self._since = max(self._since, notice.at)
+            self._seen = {seen for seen in self._seen if seen.at > self._since - 2 * OVERLAP_S} | {notice}
+            self._waiting.append(notice)
         self._wake()
 
 

@@ -129,8 +129,7 @@ class Keeper:
 
     def _turn(self) -> None:
         """One time round: stand back, look when it is time, decide, act."""
-        for notice in self._follower.drain():
-            self._notices.setdefault(notice.name, []).append(notice)
+        if self._hear():
             self._look_at = 0.0
         at_work = self._hands.at_work
         if not at_work and self._memory.acting_since is not None:
@@ -167,10 +166,23 @@ class Keeper:
             return
         seen = self._sight(held)
         decision = decide(self._memory.histories, seen, time.time(), self._policy)
+        if any(action.verb in MENDING for action in decision.actions):
+            # Without its last events an end by hand looks like a death.
+            self._follower.catch_up()
+            if self._hear():
+                seen = self._sight(held)
+                decision = decide(self._memory.histories, seen, time.time(), self._policy)
         self._remember(decision)
         self._tell(seen, decision)
         if decision.actions:
             self._act(runner, decision.actions)
+
+    def _hear(self) -> bool:
+        """Take up what Podman told; False when there is nothing new."""
+        told = self._follower.drain()
+        for notice in told:
+            self._notices.setdefault(notice.name, []).append(notice)
+        return bool(told)
 
     def _look_soon(self) -> None:
         self._look_at = 0.0
@@ -198,7 +210,6 @@ class Keeper:
             systemd.states(units.values()),
             wishes.read(self._settings),
             held,
-            self._follower.heard_since(),
         )
 
     def _note_own(self, held: bool) -> None:
@@ -267,7 +278,6 @@ class Keeper:
     def _blind(self, words: str, away: bool) -> None:
         if self._report.fault != words:
             logger.warning("cannot look", why=words)
-        self._follower.podman_is_away()
         self._look_at = time.monotonic() + self._times.look_s
         self._report = replace(self._report, fault=words, away=away)
         self._notifier.status(words)

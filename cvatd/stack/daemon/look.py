@@ -45,7 +45,6 @@ def sight(
     unit_states: Mapping[str, str],
     wishes: Wishes,
     held: bool,
-    heard_since: float,
 ) -> Sight:
     """`lacking` are containers whose workers are not there, `missing` since when one is not there itself (Unix
     seconds); `units` say which unit owned a container when last seen.
@@ -72,7 +71,7 @@ def sight(
             )
         )
     init = found.get(INIT_CONTAINER)
-    return Sight(wishes.up, wishes.stopped, held, init is not None and init.running, tuple(seen), heard_since)
+    return Sight(wishes.up, wishes.stopped, held, init is not None and init.running, tuple(seen))
 
 
 def held(data_dir: Path) -> bool:

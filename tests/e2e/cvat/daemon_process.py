@@ -8,7 +8,7 @@ from cvatd.core.settings import load_settings
 from cvatd.stack.daemon.decide import Policy
 from cvatd.stack.daemon.keeper import Keeper, Times
 
-POLICY = Policy(first_pause_s=0.2, longest_pause_s=1.0, ceiling=3, window_s=600.0, well_s=60.0, settle_s=1.5)
+POLICY = Policy(first_pause_s=0.2, longest_pause_s=1.0, ceiling=3, window_s=600.0, well_s=60.0, settle_s=2.0)
 TIMES = Times(look_s=2.0, turn_s=0.3)
 
 

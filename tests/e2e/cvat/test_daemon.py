@@ -17,6 +17,7 @@ import pytest
 from cvatd.core import local_socket
 from cvatd.core.errors import CvatdError
 from cvatd.stack import releases, wishes
+from cvatd.stack.daemon.ends import TOLD
 from cvatd.stack.spec import Container, Health
 from tests.e2e.cvat.stand import CVATD, NETWORK, Stand
 from tests.e2e.cvat.test_doctor import doctor, text
@@ -221,6 +222,7 @@ def test_all_come_back_in_order_and_it_stands_back_for_others(watched: Watched) 
 
 
 def test_it_survives_podman(watched: Watched) -> None:
+    began = time.time()
     watched.run(UI)
     watched.run(OPA)
     watched.keep()
@@ -237,6 +239,9 @@ def test_it_survives_podman(watched: Watched) -> None:
     watched.stand.host.run("stop", UI)
     watched.until(lambda: wishes.read(watched.stand.settings).stopped == {UI, OPA})
     assert watched.restarts(UI) == watched.restarts(OPA) == 0
+    # What it asks before it mends has an end, and all in it.
+    told = list(watched.stand.podman.events(began, TOLD, PATIENCE_S, follow=False))
+    assert {event["Actor"]["Attributes"]["name"] for event in told if event["Action"] == "died"} >= {UI, OPA}
 
 
 def test_only_one_and_how_it_ends(watched: Watched) -> None:

@@ -42,11 +42,6 @@ def test_it_waits_for_podman_to_tell_all_of_an_end() -> None:
     assert one(replace(DEAD, since=NOW - POLICY.settle_s / 2, ended_by="stopped by hand")).actions == []
 
 
-def test_an_end_that_podman_may_not_have_told_of_yet_waits() -> None:
-    assert one(DEAD, Sight(up=True, heard_since=NOW - POLICY.settle_s / 2)).actions == []
-    assert verbs(one(DEAD, Sight(up=True, heard_since=NOW - POLICY.settle_s))) == ["start"]
-
-
 def test_what_a_person_ended_is_recorded_and_stays_so() -> None:
     decision = one(replace(DEAD, ended_by="killed by hand"))
     assert decision.actions == [Action("record_stopped", "cvat-db", "killed by hand")]

@@ -43,7 +43,6 @@ def seen(there: Found | None, checked: Checked | None = None, lacking: str = "",
         {},
         Wishes(up=True),
         False,
-        0.0,
     )
     return made.containers[0]
 
