@@ -92,6 +92,26 @@ def test_without_sign_in_only_loopback_is_served(settings: Settings) -> None:
         create_app(settings.model_copy(update={"auth": False, "host": "0.0.0.0"}))
 
 
+# What proxies say of who calls. Whoever reaches the port can say it, too.
+IDENTITY = {
+    "tailscale-user-login": "admin@example.com",
+    "tailscale-user-name": "admin",
+    "x-forwarded-user": "admin",
+    "x-forwarded-for": "127.0.0.1",
+    "x-remote-user": "admin",
+    "remote-user": "admin",
+}
+
+
+@pytest.mark.parametrize("name", IDENTITY)
+def test_nobody_is_let_in_for_what_a_header_says(anonymous: TestClient, name: str) -> None:
+    said = {name: IDENTITY[name]}
+    for path in ("/runs", "/deliveries", "/openapi.json"):
+        assert anonymous.get(path, headers=said).status_code == 401, path
+    assert anonymous.post("/train", json=body(), headers=said).status_code == 401
+    assert anonymous.get("/training", headers=HTML | said).headers["location"] == "/signin"
+
+
 def test_every_answer_forbids_foreign_scripts(anonymous: TestClient) -> None:
     for path in ("/health", "/signin", "/runs"):
         assert anonymous.get(path).headers["content-security-policy"].startswith("default-src 'self'")
