@@ -155,8 +155,6 @@ class Keeper:
         before = {found.pid for found in self._found.values()}
         self._found = self._podman.containers()
         self._containers = look.declared(self._found, runner.stack())
-        absent = self._containers.keys() - self._found.keys()
-        self._missing = {name: self._missing.get(name, time.time()) for name in absent}
         self._checks.turn(self._containers, self._found)
         self._workers.turn(self._containers, self._found)
         for name, found in self._found.items():
@@ -198,6 +196,9 @@ class Keeper:
         if units != self._memory.units:
             self._memory = replace(self._memory, units=units)
             memory.write(self._settings, self._memory)
+        states = systemd.states(units.values())
+        absent = self._containers.keys() - found.keys()
+        self._missing = look.missed(self._missing, absent, units, states, time.time())
         return look.sight(
             self._containers,
             found,
@@ -207,7 +208,7 @@ class Keeper:
             self._notices,
             self._own,
             units,
-            systemd.states(units.values()),
+            states,
             wishes.read(self._settings),
             held,
         )

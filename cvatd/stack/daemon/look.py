@@ -4,7 +4,7 @@ Pure but for `held`.
 
 import fcntl
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -46,7 +46,7 @@ def sight(
     wishes: Wishes,
     held: bool,
 ) -> Sight:
-    """`lacking` are containers whose workers are not there, `missing` since when one is not there itself (Unix
+    """`lacking` are containers whose workers are not there, `missing` since when one is missed itself (Unix
     seconds); `units` say which unit owned a container when last seen.
     """
     seen = []
@@ -72,6 +72,16 @@ def sight(
         )
     init = found.get(INIT_CONTAINER)
     return Sight(wishes.up, wishes.stopped, held, init is not None and init.running, tuple(seen))
+
+
+def missed(
+    before: Mapping[str, float], absent: Iterable[str], units: Mapping[str, str], states: Mapping[str, str], now: float
+) -> dict[str, float]:
+    """Since when containers are missed (Unix seconds): they are not there, and their units say that they run.
+
+    A container may be away for long before its unit is active, and that time does not count against it.
+    """
+    return {name: before.get(name, now) for name in absent if name not in units or states.get(units[name]) == "active"}
 
 
 def held(data_dir: Path) -> bool:

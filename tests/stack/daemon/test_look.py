@@ -74,6 +74,17 @@ def test_what_ran_before_a_restart_of_the_host_has_ended() -> None:
     assert seen(found("created", started_at=-62135596800)).state == "created"
 
 
+def test_the_time_before_its_unit_is_active_does_not_count_against_a_container() -> None:
+    """The list of containers is older than what systemd says: on a busy host a start may fall between the two."""
+    units = {"slow": "slow.service"}
+    since: dict[str, float] = {}
+    for now, state in ((0.0, "inactive"), (10.0, "activating"), (300.0, "active"), (305.0, "active")):
+        since = look.missed(since, ["slow", "free"], units, {"slow.service": state}, now)
+    assert since == {"slow": 300.0, "free": 0.0}
+    assert look.missed(since, ["slow"], units, {"slow.service": "deactivating"}, 306.0) == {}
+    assert look.missed(since, [], units, {"slow.service": "active"}, 307.0) == {}
+
+
 def test_what_runs_counts_and_not_what_the_settings_say_now() -> None:
     made = STACK.container(NAME).model_copy(update={"stop_s": 99.0})
     assert look.declared({NAME: found(spec=made.model_dump_json())}, STACK)[NAME].stop_s == 99
