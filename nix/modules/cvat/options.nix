@@ -21,8 +21,7 @@ let
   inherit (import ./render.nix { inherit lib; }) file releases;
 
   cfg = config.services.cvat;
-  domain = config.services.ts-proxy.network-domain;
-  ownPort = config.networking.ports.cvat.port;
+  common = import ../../lib/service-options.nix { inherit config lib pkgs; } "cvat";
 
   imageName = types.strMatching "[a-z0-9][a-zA-Z0-9_.:/@-]*" // {
     description = "name of an image";
@@ -119,13 +118,7 @@ in
   options.services.cvat = {
     enable = mkEnableOption "CVAT, a tool for annotating images and video, in containers that systemd manages";
 
-    package = mkOption {
-      type = types.package;
-      default = pkgs.callPackage ../../packages/cvatd.nix { };
-      defaultText = literalMD "`cvatd` of this flake";
-      example = literalExpression "pkgs.cvatd";
-      description = "The `cvatd` that makes CVAT's folders and secrets, initialises it and watches it.";
-    };
+    package = common.package "The `cvatd` that makes CVAT's folders and secrets, initialises it and watches it.";
 
     version = mkOption {
       type = types.nullOr (types.strMatching "v?[0-9]+\\.[0-9]+\\.[0-9]+");
@@ -145,12 +138,7 @@ in
       "nginx"
     ] (_: image);
 
-    dataDir = mkOption {
-      type = types.str;
-      default = "/var/lib/cvat";
-      example = "/mnt/storage/cvat";
-      description = "Where everything is kept: data, logs, keys, databases, secrets. Only root may enter it.";
-    };
+    dataDir = common.dataDir "Where everything is kept: data, logs, keys, databases, secrets. Only root may enter it.";
 
     address = mkOption {
       # Podman takes no names.
@@ -163,36 +151,27 @@ in
       description = "The address to listen on. Ports that Podman publishes pass by the firewall of NixOS.";
     };
 
-    port = mkOption {
-      type = types.port;
-      default = ownPort;
-      defaultText = literalExpression "config.networking.ports.cvat.port";
+    port = common.port {
       example = 8080;
       description = "The port of CVAT's pages and programming interface.";
     };
 
     hostName = mkOption {
       type = types.nullOr types.str;
-      default = if cfg.tsProxy.enable && domain != null then "cvat.${domain}" else null;
+      default = common.tailnetName;
       defaultText = literalMD "`cvat.<tailnet>` with {option}`services.cvat.tsProxy.enable`, else `null`";
       example = "cvat.example.com";
       description = "The name that people reach CVAT by.";
     };
 
-    publicUrl = mkOption {
-      type = types.nullOr (types.strMatching "https?://[^ ]*[^/ ]/?");
+    publicUrl = common.publicUrl {
       default = if cfg.hostName == null then null else "https://${cfg.hostName}";
       defaultText = literalMD "`https://` and {option}`services.cvat.hostName`";
       example = "https://annotate.example.com";
       description = "The address that stands in CVAT's own links.";
     };
 
-    autoStart = mkOption {
-      type = types.bool;
-      default = false;
-      example = true;
-      description = "Whether CVAT starts with the host. `systemctl start cvat.service` starts it at any time.";
-    };
+    autoStart = common.flag "Whether CVAT starts with the host. `systemctl start cvat.service` starts it at any time.";
 
     autoInit = mkOption {
       type = types.bool;
@@ -349,22 +328,9 @@ in
       '';
     };
 
-    openFirewall = mkOption {
-      type = types.bool;
-      default = false;
-      example = true;
-      description = "Whether CVAT may be reached from other hosts by its port, without TLS.";
-    };
+    openFirewall = common.flag "Whether CVAT may be reached from other hosts by its port, without TLS.";
 
-    tsProxy.enable = mkOption {
-      type = types.bool;
-      default = config.services.ts-proxy.enable or true;
-      defaultText = literalMD ''
-        {option}`services.ts-proxy.enable`; `true` where a module of the host's own declares `services.ts-proxy`
-      '';
-      example = true;
-      description = "Whether CVAT is to be had on the tailnet as `https://cvat.<network-domain>`.";
-    };
+    tsProxy.enable = common.tsProxy "CVAT is";
 
     extraContainers = mkOption {
       type = types.attrsOf (types.submodule extraContainer);
@@ -413,11 +379,6 @@ in
       description = "The containers with nothing left to fill in.";
     };
 
-    checks = mkOption {
-      type = types.listOf types.raw;
-      internal = true;
-      default = [ ];
-      description = "What must hold, each with the message for when it does not.";
-    };
+    inherit (common) checks;
   };
 }

@@ -14,25 +14,15 @@ let
     types
     ;
   inherit (import ../../lib/types.nix { inherit lib; }) memory percent secretFile;
-  cfg = config.services.cvatd;
-  domain = config.services.ts-proxy.network-domain;
+  common = import ../../lib/service-options.nix { inherit config lib pkgs; } "cvatd";
 in
 {
   options.services.cvatd = {
     enable = mkEnableOption "cvatd's training service: the pages and the programming interface, and the trainers";
 
-    package = mkOption {
-      type = types.package;
-      default = pkgs.callPackage ../../packages/cvatd.nix { };
-      defaultText = literalMD "`cvatd` of this flake";
-      example = literalExpression "pkgs.cvatd";
-      description = "The package.";
-    };
+    package = common.package "The package.";
 
-    port = mkOption {
-      type = types.port;
-      default = config.networking.ports.cvatd.port;
-      defaultText = literalExpression "config.networking.ports.cvatd.port";
+    port = common.port {
       example = 5000;
       description = "The port of the pages and the programming interface.";
     };
@@ -44,37 +34,18 @@ in
       description = "The address to listen on.";
     };
 
-    openFirewall = mkOption {
-      type = types.bool;
-      default = false;
-      example = true;
-      description = "Whether the firewall lets {option}`port` through. {option}`address` must be one of the network's then.";
-    };
+    openFirewall = common.flag "Whether the firewall lets {option}`port` through. {option}`address` must be one of the network's then.";
 
-    publicUrl = mkOption {
-      type = types.nullOr (types.strMatching "https?://[^ ]*[^/ ]/?");
-      default = if cfg.tsProxy.enable && domain != null then "https://cvatd.${domain}" else null;
+    publicUrl = common.publicUrl {
+      default = if common.tailnetName == null then null else "https://${common.tailnetName}";
       defaultText = literalMD "`https://cvatd.<tailnet>` with {option}`services.cvatd.tsProxy.enable`, else `null`";
       example = "https://train.example.com";
       description = "How callers reach the service; it stands in the links that callbacks carry.";
     };
 
-    tsProxy.enable = mkOption {
-      type = types.bool;
-      default = config.services.ts-proxy.enable or true;
-      defaultText = literalMD ''
-        {option}`services.ts-proxy.enable`; `true` where a module of the host's own declares `services.ts-proxy`
-      '';
-      example = true;
-      description = "Whether the pages are to be had on the tailnet as `https://cvatd.<network-domain>`.";
-    };
+    tsProxy.enable = common.tsProxy "the pages are";
 
-    dataDir = mkOption {
-      type = types.str;
-      default = "/var/lib/cvatd";
-      example = "/mnt/storage/cvatd";
-      description = "Where runs, data sets and weights are kept.";
-    };
+    dataDir = common.dataDir "Where runs, data sets and weights are kept.";
 
     signingKeyFile = mkOption {
       type = types.nullOr secretFile;
@@ -171,11 +142,6 @@ in
       '';
     };
 
-    checks = mkOption {
-      type = types.listOf types.raw;
-      internal = true;
-      default = [ ];
-      description = "What must hold, each with the message for when it does not.";
-    };
+    inherit (common) checks;
   };
 }
