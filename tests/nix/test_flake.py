@@ -1,11 +1,12 @@
 """The flake, and the same things without flakes: they evaluate, and what they give is there."""
 
+import ast
 import json
 import os
 import re
 import subprocess
 import tomllib
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 
@@ -71,13 +72,31 @@ def test_without_flakes() -> None:
     assert evaluate(expression) == {"port": 8093, "packages": [True, True, True], "shell": True, "overlaid": True}
 
 
-def test_the_virtual_machine_evaluates() -> None:
-    """It runs by `nix flake check` on hosts with KVM; here it is known to be a derivation with a test in it."""
-    expression = """let test = (import (root + "/nix/tests") { pkgs = import <nixpkgs> { }; }).machine;
-        in { name = test.name; script = test.config.testScriptString or (toString test.config.testScript); }"""
-    found = evaluate(expression)
-    assert found["name"] == "vm-test-run-cvat"
-    assert "it comes back after a crash" in found["script"]
+@pytest.mark.parametrize("file", ["default.nix", "online.nix"])
+def test_the_virtual_machine_evaluates(file: str) -> None:
+    """It runs on hosts with KVM; here it is known to be a derivation with a test in it that Python can read."""
+    expression = """let tests = import (root + "/nix/tests/${file}") { pkgs = import <nixpkgs> { }; };
+          test = tests.machine or tests;
+        in { inherit (test) name drvPath; script = test.config.testScriptString; }"""
+    found = evaluate(expression, file=file)
+    assert found["name"] == ("vm-test-run-cvat" if file == "default.nix" else "vm-test-run-cvat-online")
+    assert found["drvPath"].endswith(f"-{found['name']}.drv")
+    script = ast.parse(found["script"])
+    calls = sorted(filter(_is_subtest, ast.walk(script)), key=lambda call: call.lineno)
+    steps = [ast.literal_eval(call.args[0]) for call in calls]
+    assert steps == [
+        "one command starts all containers, in the slice",
+        "CVAT is initialised, once",
+        "the superuser signs in through the proxy",
+        "POST /train trains a tiny model",
+        "one command stops all containers",
+        "it comes back after a crash, with what it knew and what it was doing",
+    ]
+    assert f"online = {file == 'online.nix'}\n" in found["script"]
+
+
+def _is_subtest(node: ast.AST) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "subtest"
 
 
 def test_each_dependency_of_the_package_is_in_nixpkgs_expression() -> None:
