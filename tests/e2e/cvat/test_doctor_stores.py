@@ -79,10 +79,10 @@ def test_redis_that_cannot_save_and_a_worker_that_fell_silent(standing: Stand) -
         assert str(folder) in text(wrong["ownership"])
     finally:
         os.chown(folder, owner.st_uid, owner.st_gid)
+        redis("BGSAVE")
+        wait_for(lambda: saved("ok"), "the save succeeds")  # until then Redis takes no changes
         redis("SREM", "rq:workers", GHOST)
         redis("DEL", GHOST)
-        redis("BGSAVE")
-        wait_for(lambda: saved("ok"), "the save succeeds")
 
 
 def test_images_and_a_command_of_another_release(standing: Stand) -> None:
