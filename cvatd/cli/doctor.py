@@ -27,6 +27,7 @@ def doctor(
 ) -> None:
     """Look for everything that is known to go wrong. Exit status 1 when something is."""
     from cvatd.core.settings import load_settings
+    from cvatd.stack import layout
     from cvatd.stack.doctor.examine import examine, mend
     from cvatd.stack.doctor.look import look
     from cvatd.stack.doctor.registry import choose
@@ -34,6 +35,7 @@ def doctor(
 
     chosen = choose(checks or [])
     settings = load_settings().stack
+    layout.require_access(settings)
     mended: list[Mended] = []
     with Podman(settings.podman_url, timeout_s=20) as podman:
         report = _patiently(lambda: examine(chosen, look(podman, settings)))

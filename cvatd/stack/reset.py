@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
-from cvatd.stack import layout
+from cvatd.stack import disk_usage, layout
 from cvatd.stack.podman import Podman
 from cvatd.stack.render import DATABASE_CONTAINER
 
@@ -18,16 +18,7 @@ if TYPE_CHECKING:
 
 COUNT_TIMEOUT_S = 10.0
 MEASURE_S = 3.0
-BLOCK_BYTES = 512
 COUNTS = {"users": "auth_user", "projects": "engine_project", "tasks": "engine_task"}
-
-
-@dataclass(frozen=True)
-class Size:
-    """`whole` is False where counting took too long: it is more then."""
-
-    bytes: int
-    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -35,7 +26,7 @@ class Losses:
     """What CVAT will not have any more. `counts` is empty where the database does not answer."""
 
     counts: dict[str, int]
-    folders: dict[str, Size]
+    folders: dict[str, disk_usage.Size]
 
 
 def check(settings: StackSettings) -> None:
@@ -55,7 +46,7 @@ def losses(podman: Podman, settings: StackSettings) -> Losses:
     """Within about three seconds and what the database takes to answer."""
     folders = (path for path in layout.folders(settings) if path.parent == settings.data_dir)
     deadline = time.monotonic() + MEASURE_S
-    sizes = {path.name: measure(path, deadline) for path in folders if path.name not in {"secrets", "state"}}
+    sizes = {path.name: disk_usage.size(path, deadline) for path in folders if path.name not in {"secrets", "state"}}
     return Losses(_counts(podman, settings), {name: size for name, size in sizes.items() if size.bytes})
 
 
@@ -71,23 +62,6 @@ def reset(runner: "Runner", tell: "Tell", now: datetime) -> Path:
         except OSError as error:
             raise CvatdError("reset", f"{folder} cannot be renamed to {aside}: {error.strerror}.") from None
     return aside
-
-
-def measure(folder: Path, deadline: float) -> Size:
-    """What a folder occupies on disk, as far as it can be counted until `deadline` (monotonic seconds)."""
-    total, waiting = 0, [folder]
-    while waiting:
-        if time.monotonic() > deadline:
-            return Size(total, whole=False)
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    total += entry.stat(follow_symlinks=False).st_blocks * BLOCK_BYTES
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(Path(entry.path))
-        except OSError:
-            continue  # gone meanwhile, or not ours to read
-    return Size(total)
 
 
 def _counts(podman: Podman, settings: StackSettings) -> dict[str, int]:

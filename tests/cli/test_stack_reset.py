@@ -9,7 +9,8 @@ import pytest
 from cvatd.cli.reset import confirm, done_lines, loss_lines, restore_lines
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import DatabaseSettings, StackSettings
-from cvatd.stack.reset import Losses, Size
+from cvatd.stack.disk_usage import Size
+from cvatd.stack.reset import Losses
 
 FOLDER = Path("/var/lib/cvat")
 

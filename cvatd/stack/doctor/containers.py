@@ -91,7 +91,7 @@ def stale(seen: Evidence) -> Finding | None:
     different = {}
     for container in seen.stack.containers:
         found = known(seen.found).get(container.name)
-        if found is not None and found.ours and (reasons := differences(found.spec, container)):
+        if found is not None and found.ours and (reasons := differences(found.spec, container, seen.passwords)):
             different[container.name] = reasons
     if not different:
         return None

@@ -2,8 +2,9 @@
 
 from cvatd.core import words
 from cvatd.stack import releases, secret_files
+from cvatd.stack.disk_usage import Size
 from cvatd.stack.doctor.check import Check, Finding
-from cvatd.stack.doctor.evidence import Evidence, Size, known
+from cvatd.stack.doctor.evidence import Evidence, known
 from cvatd.stack.doctor.mends import give_folders, make_folders, narrow_secrets
 
 CACHE_BYTES = 20_000_000_000

@@ -1,11 +1,12 @@
 """Everything that the checks judge by. Each part was seen, or says why not."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from cvatd.core.settings import StackSettings
+from cvatd.stack.disk_usage import EMPTY, Size
 from cvatd.stack.doctor.check import Unknown
 from cvatd.stack.facts import DatabaseFacts, Facts, HttpFacts, RedisFacts
 from cvatd.stack.layout import Wrong
@@ -44,14 +45,6 @@ class Details:
 
 
 @dataclass(frozen=True)
-class Size:
-    """Of a folder; `whole` is False when there was no time to count all, so that it is at least this."""
-
-    bytes: int
-    whole: bool = True
-
-
-@dataclass(frozen=True)
 class Files:
     """Of the data folder. `wide` are secrets that others may read, with their modes."""
 
@@ -70,9 +63,9 @@ class Files:
 class Sizes:
     """What grows. `stale_exports` are files of the export cache that cleaning should have removed long ago."""
 
-    cache: Size = Size(0)
-    kvrocks: Size = Size(0)
-    logs: Size = Size(0)
+    cache: Size = EMPTY
+    kvrocks: Size = EMPTY
+    logs: Size = EMPTY
     stale_exports: int = 0
     oldest_export_at: float = 0.0
 
@@ -105,7 +98,9 @@ class Rules:
 
 @dataclass(frozen=True)
 class Evidence:
-    """`image_ids` maps the images that are declared to their ids here, None where there is none."""
+    """`image_ids` maps the images that are declared to their ids here, None where there is none; `passwords` are those
+    that no finding may show.
+    """
 
     settings: StackSettings
     stack: Stack
@@ -129,6 +124,7 @@ class Evidence:
     rules: Rules | Unseen
     lines: Mapping[str, list[str]] | Unseen
     restarts: Mapping[str, int]
+    passwords: Collection[str] = field(default=(), repr=False)
 
     @property
     def up(self) -> bool:

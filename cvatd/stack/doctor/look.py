@@ -77,6 +77,7 @@ def look(podman: Podman, settings: StackSettings) -> Evidence:
         "wishes": wishes.read(settings),
         "host": host_seen,
         "initial_mark": versions.initial_superuser(settings),
+        "passwords": secret_files.known(settings),
     }
     if isinstance(host_seen, Unseen):
         away = dict.fromkeys(PODMAN_PARTS, Unseen("Podman cannot be asked"))

@@ -8,8 +8,9 @@ import pytest
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import LimitSettings, SuperuserSettings
+from cvatd.stack.disk_usage import Size
 from cvatd.stack.doctor.check import Check, Finding, Unknown
-from cvatd.stack.doctor.evidence import Details, Evidence, Inside, Kernel, Rules, Size, Sizes, Unseen
+from cvatd.stack.doctor.evidence import Details, Evidence, Inside, Kernel, Rules, Sizes, Unseen
 from cvatd.stack.doctor.examine import Mended, examine, mend
 from cvatd.stack.doctor.registry import CHECKS, choose
 from cvatd.stack.facts import DatabaseFacts, Facts, Queue, RedisFacts
@@ -236,6 +237,14 @@ def test_nothing_is_found_where_all_is_well(name: str) -> None:
     assert judge(name, good()) is None
 
 
+def test_a_difference_that_holds_a_password_is_not_shown() -> None:
+    declared = STACK.container("cvat-ui")
+    before = declared.model_copy(update={"environment": declared.environment | {"DSN": "user=a correct-horse"}})
+    finding = judge("stale", with_found(found("cvat-ui", spec=before.model_dump_json()), passwords=["correct-horse"]))
+    assert finding is not None
+    assert finding.evidence == ["cvat-ui: environment.DSN changed"]
+
+
 def test_no_check_lacks_a_case() -> None:
     assert {case[0] for case in CASES} == set(NAMES)
     assert len(set(NAMES)) == len(NAMES)
@@ -243,7 +252,7 @@ def test_no_check_lacks_a_case() -> None:
 
 def test_what_could_not_be_seen_is_never_good() -> None:
     nothing = Unseen("away")
-    kept = {"settings", "stack", "now", "wishes", "initial_mark", "restarts"}
+    kept = {"settings", "stack", "now", "wishes", "initial_mark", "restarts", "passwords"}
     parts = {field.name for field in fields(Evidence)} - kept
     sharing = with_settings(share=Path("/srv/pictures")).settings
     blind = replace(good(), **dict.fromkeys(parts, nothing), settings=sharing)

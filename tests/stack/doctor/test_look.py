@@ -63,24 +63,6 @@ def test_before_the_first_up_nothing_is_missing(tmp_path: Path) -> None:
     assert (seen.missing, seen.lost_secrets, seen.disk) == ([], [], None)
 
 
-def test_sizes_count_what_is_on_disk(tmp_path: Path) -> None:
-    folder = tmp_path / "cache"
-    (folder / "export").mkdir(parents=True)
-    (folder / "export" / "a").write_bytes(b"x" * 100_000)
-    with (folder / "sparse").open("wb") as file:
-        file.truncate(10 << 30)
-    (folder / "loop").symlink_to(folder)
-    counted = sizes.size(folder)
-    assert counted.whole
-    assert 100_000 <= counted.bytes < 200_000
-    assert sizes.size(tmp_path / "absent") == sizes.Size(0)
-
-
-def test_counting_ends_in_time(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"x")
-    assert not sizes.size(tmp_path, seconds=-1).whole
-
-
 def test_old_exports_are_counted(tmp_path: Path) -> None:
     now = time.time()
     for name, age_s in (("new", 60), ("old", 3 * 86_400), ("older", 9 * 86_400)):
