@@ -5,7 +5,6 @@ Redis and the HTTP face are asked themselves.
 """
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +27,8 @@ REDIS = "cvat-redis"
 DATABASE = "cvat-db"
 MARK_KEY = "cvatd:initialised"
 HEALTHY_WORDS = "working"
+# RQ's workers give a sign of life every few seconds while idle, and are given up after 420.
+SILENT_WORKER_S = 420.0
 HEALTH_PATH = "/api/server/health/?format=json"
 
 Fault = Literal["away", "no_database", "refused"]
@@ -56,12 +57,17 @@ class Queue:
 
 @dataclass(frozen=True)
 class Worker:
-    """`silent_s` is the time since its last sign of life."""
+    """`silent_s` is the time since its last sign of life; `gone` is one that was killed with its container."""
 
     hostname: str
     queues: list[str]
     state: str
     silent_s: float
+    gone: bool = False
+
+    @property
+    def alive(self) -> bool:
+        return not self.gone and self.silent_s < SILENT_WORKER_S
 
 
 @dataclass(frozen=True)
@@ -98,10 +104,6 @@ class Facts:
     database: DatabaseFacts
     redis: RedisFacts
     http: HttpFacts
-
-    def running_s(self) -> dict[str, float]:
-        """Container -> seconds since its start."""
-        return {name: time.time() - found.started_at for name, found in self.found.items() if found.running}
 
 
 def gather(podman: Podman, settings: StackSettings) -> Facts:
@@ -218,7 +220,7 @@ def redis_facts(podman: Podman, found: dict[str, Found]) -> RedisFacts:
     return RedisFacts(
         # An empty table of Lua is an empty list of JSON.
         queues={name: Queue(**queue) for name, queue in dict(answer["queues"] or {}).items()},
-        workers=[_worker(worker, now) for worker in answer["workers"] or []],
+        workers=[_worker(worker, now, found) for worker in answer["workers"] or []],
         mark=answer["mark"],
         info=_info(answer["info"]),
     )
@@ -233,14 +235,17 @@ def _script() -> str:
     return files("cvatd.stack").joinpath("queues.lua").read_text()
 
 
-def _worker(worker: dict[str, str], now: float) -> Worker:
+def _worker(worker: dict[str, str], now: float, found: dict[str, Found]) -> Worker:
+    """One that was killed stays in Redis for minutes; its container does not run, or runs anew since its last sign."""
     try:
-        beat = datetime.fromisoformat(worker["last_heartbeat"].replace("Z", "+00:00"))
-        silent_s = max(0.0, now - beat.replace(tzinfo=beat.tzinfo or UTC).timestamp())
+        at = datetime.fromisoformat(worker["last_heartbeat"].replace("Z", "+00:00"))
+        beat = at.replace(tzinfo=at.tzinfo or UTC).timestamp()
     except ValueError:
-        silent_s = float("inf")
+        beat = float("-inf")
+    container = found.get(worker["hostname"])
+    gone = container is not None and (not container.running or beat < container.started_at)
     queues = [queue for queue in worker["queues"].split(",") if queue]
-    return Worker(worker["hostname"], queues, worker["state"], silent_s)
+    return Worker(worker["hostname"], queues, worker["state"], max(0.0, now - beat), gone)
 
 
 def set_mark(podman: Podman, image_id: str) -> None:

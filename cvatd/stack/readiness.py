@@ -11,9 +11,6 @@ from cvatd.stack.facts import DatabaseFacts, Facts, RedisFacts
 from cvatd.stack.podman import Found
 from cvatd.stack.spec import Container, Stack
 
-# RQ's workers give a sign of life every few seconds while idle, and are given up after 420.
-SILENT_WORKER_S = 420.0
-
 Initialised = Literal["done", "unmigrated", "no_database", "unknown"]
 
 
@@ -63,19 +60,10 @@ def init_state(
     return InitState("done", "nothing to do")
 
 
-def lacking_workers(
-    containers: list[Container], redis: RedisFacts, running_s: Mapping[str, float] | None = None
-) -> dict[str, str]:
-    """Queue -> what its workers lack; empty when each has the processes that were declared.
-
-    `running_s` tells for how long each container runs: a worker that was last heard of before is one that was killed.
-    """
+def lacking_workers(containers: list[Container], redis: RedisFacts) -> dict[str, str]:
+    """Queue -> what its workers lack; empty when each has the processes that were declared."""
     lacking = {}
-    alive = [
-        worker
-        for worker in redis.workers
-        if worker.silent_s < min(SILENT_WORKER_S, (running_s or {}).get(worker.hostname, SILENT_WORKER_S))
-    ]
+    alive = [worker for worker in redis.workers if worker.alive]
     for container in containers:
         for queue in container.queues:
             count = sum(queue in worker.queues and worker.hostname == container.name for worker in alive)
@@ -116,5 +104,5 @@ def why_not_ready(stack: Stack, facts: Facts, init: InitState) -> list[str]:
     if facts.redis.fault:
         reasons.append(f"the queues cannot be asked: {facts.redis.fault}")
     else:
-        reasons += lacking_workers(stack.containers, facts.redis, facts.running_s()).values()
+        reasons += lacking_workers(stack.containers, facts.redis).values()
     return reasons

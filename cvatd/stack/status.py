@@ -107,7 +107,7 @@ def queues(stack: Stack, redis: facts.RedisFacts) -> list[QueueStatus]:
     """Every queue of the release and those that CVAT has besides, in the order of their containers."""
     container_of = {queue: container.name for container in stack.containers for queue in container.queues}
     lacking = {} if redis.fault else readiness.lacking_workers(stack.containers, redis)
-    alive = [worker for worker in redis.workers if worker.silent_s < readiness.SILENT_WORKER_S]
+    alive = [worker for worker in redis.workers if worker.alive]
     none = facts.Queue(0, 0, 0)
     return [
         QueueStatus(

@@ -4,10 +4,9 @@ import hashlib
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -181,6 +180,21 @@ def test_how_long_a_worker_is_silent(beat: str, silent_s: float) -> None:
     assert seen.workers == [Worker("h", ["a", "b"], "idle", silent_s)]
 
 
+@pytest.mark.parametrize(
+    ("state", "started_at", "gone"),
+    [("running", 999_980.0, False), ("running", 999_995.0, True), ("exited", 999_980.0, True)],
+)
+def test_a_worker_that_was_last_heard_of_before_its_container_runs_was_killed(
+    state: str, started_at: float, gone: bool
+) -> None:
+    """Redis remembers it for minutes, and one that ends by itself signs off."""
+    beat = datetime.fromtimestamp(999_990, UTC).isoformat()
+    found = there(facts.REDIS, "w")
+    found["w"] = replace(found["w"], state=state, started_at=started_at)
+    worker = facts.redis_facts(answered(hostname="w", last_heartbeat=beat), found).workers[0]
+    assert (worker.gone, worker.alive) == (gone, not gone)
+
+
 def test_a_worker_without_queues_has_none() -> None:
     assert facts.redis_facts(answered(queues=""), there(facts.REDIS)).workers[0].queues == []
 
@@ -342,15 +356,3 @@ def test_a_proxy_that_does_not_answer_is_a_fault() -> None:
     with face((200, b"")) as settings:
         pass
     assert f"http://127.0.0.1:{settings.port} does not answer" in facts.http_facts(settings).fault
-
-
-# ---- all ----
-
-
-def test_since_when_each_runs() -> None:
-    found = there("cvat-db") | {
-        "cvat-ui": Found("1", "cvat-ui", "exited", "x", "2", 0, 1, 5.0, 6.0, None, True, None),
-    }
-    seen = facts.Facts(found, DatabaseFacts(), RedisFacts(), facts.HttpFacts())
-    assert seen.running_s().keys() == {"cvat-db"}
-    assert seen.running_s()["cvat-db"] == pytest.approx(time.time() - 1000.0, abs=60)

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cvatd.core.settings import StackSettings
-from cvatd.stack.facts import DatabaseFacts, Facts, HttpFacts, RedisFacts, Worker
+from cvatd.stack.facts import SILENT_WORKER_S, DatabaseFacts, Facts, HttpFacts, RedisFacts, Worker
 from cvatd.stack.podman import Found
 from cvatd.stack.readiness import (
-    SILENT_WORKER_S,
     InitState,
     init_state,
     lacking_workers,
@@ -132,11 +131,10 @@ def test_only_workers_that_live_count_and_as_many_as_were_declared_are_needed(
         assert words.startswith(f"{alive} of {wanted} workers of {container.name}")
 
 
-def test_a_worker_that_was_last_heard_of_before_its_container_started_was_killed() -> None:
+def test_a_worker_that_was_killed_with_its_container_does_not_count() -> None:
     container = STACK.container("cvat-worker-low")
-    redis = RedisFacts(workers=[Worker(container.name, container.queues, "idle", 60.0)])
-    assert lacking_workers([container], redis, {container.name: 100.0}) == {}
-    assert set(lacking_workers([container], redis, {container.name: 59.0})) == set(container.queues)
+    redis = RedisFacts(workers=[Worker(container.name, container.queues, "idle", 60.0, gone=True)])
+    assert set(lacking_workers([container], redis)) == set(container.queues)
 
 
 def test_a_worker_of_another_container_does_not_count() -> None:

@@ -1,10 +1,9 @@
 """Queues, their workers, and Redis, which holds them. Pure."""
 
 import re
-from dataclasses import replace
 
 from cvatd.core import words
-from cvatd.stack import readiness
+from cvatd.stack import facts, readiness
 from cvatd.stack.doctor.check import Check, Finding
 from cvatd.stack.doctor.evidence import Evidence, known
 from cvatd.stack.doctor.mends import initialise
@@ -21,11 +20,7 @@ REDIS = "cvat-redis"
 
 def workers(seen: Evidence) -> Finding | None:
     redis = seen.redis()
-    # One that was killed with its container looks alive in Redis for minutes.
-    alive = [
-        worker for worker in redis.workers if worker.hostname not in seen.stack.names or seen.runs(worker.hostname)
-    ]
-    lacking = readiness.lacking_workers(seen.stack.containers, replace(redis, workers=alive))
+    lacking = readiness.lacking_workers(seen.stack.containers, redis)
     if not lacking:
         return None
     waiting = {name: queue.queued for name, queue in redis.queues.items() if queue.queued and name in lacking}
@@ -107,7 +102,7 @@ def damaged(seen: Evidence) -> Finding | None:
 
 
 def heartbeats(seen: Evidence) -> Finding | None:
-    silent = [worker for worker in seen.redis().workers if worker.silent_s >= readiness.SILENT_WORKER_S]
+    silent = [worker for worker in seen.redis().workers if worker.silent_s >= facts.SILENT_WORKER_S]
     if not silent:
         return None
     # Whoever can write to Redis chooses a worker's name: only names of ours come into a command.
