@@ -1,10 +1,12 @@
 """Work on several containers, shown while it goes on: a table that moves on a terminal, a line a change in a pipe."""
 
 import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TextIO, TypeVar
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 FRAMES_PER_S = 8
 LOOK_S = 1.0
 INTERRUPTED = 130
+TERMINATED = 143
 PULLING = "pulling"
 # States that end a row's work, and how they are drawn. A word always stands beside the colour.
 GOOD = {"healthy", "running", "done", "ready", "pulled", "removed", "started", "unchanged"}
@@ -25,6 +28,10 @@ RESTING = {"", "unchanged", "waiting"}
 
 Work = TypeVar("Work")
 Tell = Callable[[str, str, str], None]
+
+
+class Terminated(KeyboardInterrupt):
+    """By SIGTERM."""
 
 
 @dataclass
@@ -113,8 +120,8 @@ def watch(
 ) -> Work:
     """Run `work` in a thread while its rows are shown on `file` (standard output); its result or its error.
 
-    On a terminal `look` is called every second, to amend what nobody tells. Ctrl-C leaves everything as it is at that
-    moment, which every later command can go on from: `left` says so.
+    On a terminal `look` is called every second, to amend what nobody tells. Ctrl-C and SIGTERM leave everything as it
+    is at that moment, which every later command can go on from: `left` says so.
     """
     out = file or sys.stdout
     ended = threading.Event()
@@ -138,13 +145,14 @@ def watch(
 
     thread = threading.Thread(target=run, daemon=True)
     try:
-        if live:
-            _draw_until(ended, board, out, thread, look)
-        else:
-            thread.start()
-            ended.wait()
-    except KeyboardInterrupt:
-        _leave(left(board))
+        with interruptible():
+            if live:
+                _draw_until(ended, board, out, thread, look)
+            else:
+                thread.start()
+                ended.wait()
+    except KeyboardInterrupt as told:
+        _leave(left(board), TERMINATED if isinstance(told, Terminated) else INTERRUPTED)
     if error:
         raise error[0]
     return result[0]
@@ -157,19 +165,36 @@ def _draw_until(
     from rich.live import Live
 
     console = Console(file=out)
-    with Live(table(board), console=console, auto_refresh=False, transient=board.transient) as live:
-        thread.start()
-        next_look = time.monotonic() + LOOK_S
-        while not ended.wait(1 / FRAMES_PER_S):
+    try:
+        with Live(table(board), console=console, auto_refresh=False, transient=board.transient) as live:
+            thread.start()
+            next_look = time.monotonic() + LOOK_S
+            while not ended.wait(1 / FRAMES_PER_S):
+                live.update(table(board), refresh=True)
+                if time.monotonic() >= next_look:
+                    look()
+                    next_look = time.monotonic() + LOOK_S
             live.update(table(board), refresh=True)
-            if time.monotonic() >= next_look:
-                look()
-                next_look = time.monotonic() + LOOK_S
-        live.update(table(board), refresh=True)
+    finally:
+        console.show_cursor()  # also when interrupted before Live itself would do it
 
 
-def _leave(words: str) -> NoReturn:
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM ends what is shown as Ctrl-C does: at once it would leave a terminal without its cursor."""
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(words: str, status: int) -> NoReturn:
     """Threads may be in the middle of a long wait for Podman: nothing waits for them."""
     print(f"\n{words}", file=sys.stderr, flush=True)
     sys.stdout.flush()
-    os._exit(INTERRUPTED)
+    os._exit(status)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 NOT_READY = 3
 REDRAW_S = 2.0
 DAEMON_TIMEOUT_S = 20.0
-INTERRUPTED = 130
 
 Ask = Callable[[], "Status"]
 
@@ -122,12 +121,15 @@ def _show(seen: "Status", json_: bool, rate: "Rate | None" = None) -> None:
 
 def _watch(ask: Ask, json_: bool) -> None:
     """Until Ctrl-C. In a pipe each look follows the last; JSON is one line a look."""
+    from cvatd.cli.board import INTERRUPTED, TERMINATED, Terminated, interruptible
+
     try:
-        if json_ or not sys.stdout.isatty():
-            _repeat(ask, json_)
-        _redraw(ask)
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+        with interruptible():
+            if json_ or not sys.stdout.isatty():
+                _repeat(ask, json_)
+            _redraw(ask)
+    except KeyboardInterrupt as told:
+        raise typer.Exit(TERMINATED if isinstance(told, Terminated) else INTERRUPTED) from None
 
 
 def _repeat(ask: Ask, json_: bool) -> None:

@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+import sys
 import time
 
 import pytest
@@ -17,6 +19,7 @@ from cvatd.core.errors import CvatdError
 from cvatd.stack.health import Answer
 from cvatd.stack.plan import Change, Plan
 from cvatd.stack.podman import Found
+from tests.e2e.cvat.terminal import Terminal
 
 NAMES = ["cvat-db", "cvat-server", "cvat-worker-low", "mailer"]
 IMAGE = "docker.io/cvat/server:v2.80.0"
@@ -150,6 +153,23 @@ def test_the_error_of_the_work_is_the_callers() -> None:
 
     with pytest.raises(CvatdError, match="taken"):
         watch(Board([]), work, lambda _: "", io.StringIO())
+
+
+WATCHES = """
+import threading
+from cvatd.cli.board import Board, watch
+watch(Board(["cvat-db"]), lambda tell: threading.Event().wait(), lambda board: "left as it is")
+"""
+
+
+def test_sigterm_gives_the_terminal_its_cursor_back() -> None:
+    with Terminal([sys.executable, "-c", WATCHES], os.environ) as terminal:
+        terminal.expect("\x1b[?25l", 30)
+        terminal.expect("cvat-db", 30)
+        terminal.process.terminate()
+        terminal.expect("\x1b[?25h", 30)
+        terminal.expect("left as it is", 30)
+        assert terminal.wait(30) == 143
 
 
 def test_rows_of_ps() -> None:
