@@ -5,18 +5,14 @@ writes), else `/etc/cvatd/settings.json`. A variable `CVATD_DATASET__MAX_FILES=1
 """
 
 import ipaddress
+import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    JsonConfigSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
 
 from cvatd.core.errors import CvatdError
 
@@ -220,15 +216,8 @@ class StackSettings(Section):
         return f"http://{address if address.version == 4 else f'[{address}]'}:{self.port}"
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """Settings of every process of cvatd."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="CVATD_",
-        env_nested_delimiter="__",
-        extra="forbid",
-        case_sensitive=False,
-    )
 
     data_dir: Path = Path("/var/lib/cvatd")
     database_url: str = Field(default="postgresql:///cvatd", description="libpq URL; no password needed on a socket.")
@@ -270,19 +259,6 @@ class Settings(BaseSettings):
         """Ultralytics' and matplotlib's own settings, shared by all runs."""
         return self.data_dir / "trainer"
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = settings_file()
-        read_file = (JsonConfigSettingsSource(settings_cls, json_file=file),) if file else ()
-        return (init_settings, env_settings, *read_file)
-
 
 def settings_file() -> Path | None:
     """The settings file in force, if there is one."""
@@ -292,17 +268,47 @@ def settings_file() -> Path | None:
     return next((file for file in (DEV_FILE, SYSTEM_FILE) if file.is_file()), None)
 
 
+def _of_file(file: Path) -> dict[str, Any]:
+    content = json.loads(file.read_text())
+    if not isinstance(content, dict):
+        raise TypeError("they are not one object of JSON")
+    return content
+
+
+def of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """`CVATD_STACK__PORT=2` as {"stack": {"port": "2"}}. A list or an object is written as JSON. Pure."""
+    found: dict[str, Any] = {}
+    for name, value in environment.items():
+        prefix, _, rest = name.lower().partition("_")
+        path = rest.split("__")
+        if prefix != "cvatd" or path[0] not in Settings.model_fields:
+            continue
+        one: Any = json.loads(value) if value.startswith(("[", "{")) else value
+        for key in reversed(path):
+            one = {key: one}
+        found = _over(found, one)
+    return found
+
+
+def _over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Objects are merged key by key; of all else what stands above counts."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        merged[key] = _over(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return merged
+
+
 def load_settings() -> Settings:
     """Read the settings. Raises CvatdError "settings" with every fault in words."""
     file = settings_file()
     if file is not None and not file.is_file():
         raise CvatdError("settings", f"CVATD_CONFIG names {file}, and there is no such file.")
     try:
+        content = _of_file(file) if file else {}
         # The seed's PORT is honoured as hosting platforms set it; CVATD_PORT says it more strongly.
-        port = os.environ.get("PORT")
-        if port and "CVATD_PORT" not in os.environ:
-            return Settings(port=port)
-        return Settings()
+        port = {"port": os.environ["PORT"]} if os.environ.get("PORT") else {}
+        return Settings.model_validate(_over(_over(content, port), of_environment(os.environ)))
     except ValidationError as error:
         raise CvatdError("settings", describe_faults(error, file)) from None
     except (ValueError, TypeError) as error:

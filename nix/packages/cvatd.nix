@@ -34,7 +34,6 @@ python3Packages.buildPythonApplication {
       podman
       psycopg
       pydantic
-      pydantic-settings
       python-multipart
       pyyaml
       redis
