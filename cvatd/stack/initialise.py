@@ -18,9 +18,11 @@ from pydantic import BaseModel
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
 from cvatd.stack import facts, readiness, secret_files, starting, versions
+from cvatd.stack.container_logs import frames
 from cvatd.stack.layout import read_foreign
 from cvatd.stack.limits import Parent
 from cvatd.stack.podman import Found, Podman
+from cvatd.stack.podman_gaps import STDERR
 from cvatd.stack.readiness import InitState
 from cvatd.stack.spec import INIT_CONTAINER, Container, Mount, Stack
 
@@ -31,6 +33,8 @@ END_TIMEOUT_S = 30.0
 LOOK_S = 1.0
 LAST_LINES = 25
 POLL_S = 0.2
+QUIET_S = 5.0
+ANSWER_S = 30.0
 ENDED = ("exited", "stopped")
 AT_WORK = ("running", "stopping", "paused")
 SERVER = "cvat-server"
@@ -99,6 +103,11 @@ class Initialiser:
         required = versions.migrations_of(self._settings, image_id) if image_id else None
         return readiness.init_state(database, redis, required, image_id, self._settings.superuser.username)
 
+    @property
+    def answered(self) -> bool:
+        """Whether an init left an answer that nobody took up yet."""
+        return self._answer.exists()
+
     def ensure(self, say: Say) -> Initialised:
         """Initialise if needed, or wait for the one who does. Raises CvatdError "init" with its last lines."""
         self._collect(say)
@@ -133,15 +142,22 @@ class Initialiser:
             self._podman.wait(INIT_CONTAINER, INIT_TIMEOUT_S)
             time.sleep(LOOK_S)
             self._collect(say)
+        self._show_log(show)
+        return self._podman.wait(INIT_CONTAINER, END_TIMEOUT_S)
+
+    def _show_log(self, show: Show) -> None:
+        """Its lines as they come, to its end. A stream that is silent for long is begun anew: it may have missed it."""
         shown, deadline, running = 0, time.monotonic() + INIT_TIMEOUT_S, True
         while running and time.monotonic() < deadline:
             running = (found := self._podman.containers().get(INIT_CONTAINER)) is not None and found.running
-            lines = self._podman.log_lines(INIT_CONTAINER)
-            for of_errors, line in lines[shown:]:
-                show(of_errors, line)
-            shown = len(lines)
-            time.sleep(POLL_S if running else 0)
-        return self._podman.wait(INIT_CONTAINER, END_TIMEOUT_S)
+            params = {"tail": "all", "follow": str(running).lower(), "timestamps": "false"}
+            stream = self._podman.log_stream(INIT_CONTAINER, params, QUIET_S if running else ANSWER_S)
+            for number, (kind, line) in enumerate(frames(stream)):
+                if number >= shown:
+                    show(kind == STDERR, line.decode(errors="replace"))
+                    shown = number + 1
+                if time.monotonic() > deadline:
+                    break
 
     def _require_stores(self) -> None:
         """Raises CvatdError "store_away" when one of them is down."""

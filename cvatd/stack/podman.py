@@ -250,11 +250,6 @@ class Podman:
         """Frames of its log with times; ends with the container's end or a silence of `quiet_s`."""
         yield from podman_gaps.log_stream(self._api, name, params, quiet_s)
 
-    def log_lines(self, name: str) -> list[tuple[bool, str]]:
-        """All lines so far, each with whether it went to standard error."""
-        with self._answering():
-            return podman_gaps.log_lines(self._api, name)
-
     def events(
         self, since: float, actions: Sequence[str], silent_s: float, follow: bool = True
     ) -> Iterator[dict[str, Any]]:

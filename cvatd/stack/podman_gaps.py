@@ -16,6 +16,7 @@ LOG_BYTES = 20 << 20
 POLL_S = 0.05
 LONGEST_POLL_S = 1.0
 ANSWER_TIMEOUT_S = 60.0
+LOG_TIMEOUT_S = 20.0
 EXEC_OUTPUT_BYTES = 16 << 20
 FRAME = struct.Struct(">BxxxL")
 STDERR = 2
@@ -155,26 +156,21 @@ def wait(api: APIClient, name: str, timeout_s: float) -> int:
 
 
 def logs(api: APIClient, name: str, tail: int) -> str:
-    """The last lines of both streams; empty where there is no such container."""
-    lines = [line for _, line in log_lines(api, name, str(tail))]
-    return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+    """The last lines of both streams; empty where there is no such container.
 
-
-def log_lines(api: APIClient, name: str, tail: str = "all") -> list[tuple[bool, str]]:
-    """(whether of standard error, line) in order. `logs()` yields lines of one stream or the other without order for
-    old servers; one call, both streams.
+    podman-py's own yields lines of one stream or the other without order for old servers; one call, both streams.
     """
-    params = {"stdout": "true", "stderr": "true", "tail": tail, "follow": "false"}
-    response = api.get(f"/containers/{name}/logs", params=params, timeout=20)
+    params = {"stdout": "true", "stderr": "true", "tail": str(tail), "follow": "false"}
+    response = api.get(f"/containers/{name}/logs", params=params, timeout=LOG_TIMEOUT_S)
     if response.status_code != 200:
-        return []
+        return ""
     data, position, lines = response.content, 0, []
     while position + FRAME.size <= len(data):
-        kind, length = FRAME.unpack_from(data, position)
+        _, length = FRAME.unpack_from(data, position)
         position += FRAME.size
-        lines.append((kind == STDERR, data[position : position + length].decode(errors="replace")))
+        lines.append(data[position : position + length].decode(errors="replace"))
         position += length
-    return lines
+    return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
 
 
 def log_stream(api: APIClient, name: str, params: dict[str, str], quiet_s: float) -> Iterator[bytes]:

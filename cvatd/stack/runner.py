@@ -101,6 +101,8 @@ class Runner:
             rotate.settle_database(self, tell)
             stack = self.stack()  # once more: the marks of the secrets are known now
             plan = self.plan(stack)
+            if plan.empty and (nothing := waiting.settled(self, stack, tell)):
+                return Result(plan, nothing, time.monotonic() - began)
             self.refuse_during_init([change.container for change in plan.changes if change.restarts])
             ports.check(stack, plan)
             self._pull(plan, tell)
@@ -186,9 +188,12 @@ class Runner:
 
     def make(self, container: Container) -> None:
         """Create and start it."""
+        self.create(container)
+        self.start(container.name)
+
+    def create(self, container: Container) -> None:
         folder = secret_files.folder(self.settings)
         self.podman.create(container, stack_file().network, self.parent.argument, folder)
-        self.start(container.name)
 
     def start_again(self, container: Container) -> None:
         """One that is there. A start that was cut off can leave what no start mends: that one is made anew."""
@@ -275,10 +280,8 @@ class _Rising:
         try:
             init: Future[Initialised] = begin(self._guarded, self._initialise)
             for container in self._stack.containers:
-                if container.initialised:
-                    self._up[container.name] = begin(self._guarded, self._bring_after, container, init)
-                else:
-                    self._up[container.name] = begin(self._guarded, self._bring, container)
+                after = [init] if container.initialised else []
+                self._up[container.name] = begin(self._guarded, self._bring, container, *after)
             self._begun.set()
             finish([*self._up.values(), init])
         except BaseException as error:
@@ -298,26 +301,42 @@ class _Rising:
                 self._over.set()
             raise
 
-    def _bring(self, container: Container) -> None:
+    def _bring(self, container: Container, init: Future[Initialised] | None = None) -> None:
+        """A new one that waits for `init` is made while that is at work, which leaves a processor idle."""
+        action, name = self._plan.action(container.name), container.name
+        if init and action != "keep":
+            self._tell(name, "waiting", "for init")
         for need in container.needs:
             self._up[need].result()
         if self._over.is_set():
             raise Stopped
-        action = self._plan.action(container.name)
+        if action != "keep" and not init:
+            self._tell(name, "starting", "")
+        if action == "create":
+            self._runner.create(container)
+        if init:
+            self._after(init.result(), container, action)
         if action == "keep":
             return  # what runs as it should is not asked again: readiness is asked at the end
-        self._start(container, action)
+        if action == "replace":
+            self._runner.podman.stop(name, container.stop_s)
+            self._runner.podman.remove(name)
+            self._runner.make(container)
+        elif action == "start":
+            self._runner.start_again(container)
+        else:
+            self._runner.start(name)
         self._runner.wait_healthy(container, self._tell, self._over.is_set)
 
-    def _bring_after(self, container: Container, init: Future[Initialised]) -> None:
-        if self._plan.action(container.name) != "keep":
-            self._tell(container.name, "waiting", "for init")
-        done = init.result()
-        if done.redis_emptied and container.queues and self._plan.action(container.name) == "keep":
+    def _after(self, done: Initialised, container: Container, action: str) -> None:
+        if self._over.is_set():
+            raise Stopped
+        if action != "keep":
+            self._tell(container.name, "starting", "")
+        elif done.redis_emptied and container.queues:
             self._tell(container.name, "restarting", "Redis was emptied")
             self._runner.podman.stop(container.name, container.stop_s)
             self._runner.start(container.name)
-        self._bring(container)
 
     def _initialise(self) -> Initialised:
         stores = self._stack.container(SERVER).needs
@@ -326,14 +345,6 @@ class _Rising:
         done = self._runner.initialiser(self._stack).ensure(lambda words: self._tell(INIT, "working", words))
         self._tell(INIT, "done", "" if done.ran else done.words)
         return done
-
-    def _start(self, container: Container, action: str) -> None:
-        podman, name = self._runner.podman, container.name
-        self._tell(name, "starting", "")
-        if action == "replace":
-            podman.stop(name, container.stop_s)
-            podman.remove(name)
-        self._runner.start_again(container) if action == "start" else self._runner.make(container)
 
 
 def _leaves_first(names: list[str], stack: Stack) -> list[list[str]]:

@@ -1,11 +1,11 @@
-"""Waiting until CVAT as a whole is ready: within a bound, and no longer than for what somebody still brings about."""
+"""Is CVAT as a whole ready? Waited for within a bound, and no longer than for what somebody still brings about."""
 
 import time
 from typing import TYPE_CHECKING
 
 from cvatd.core.errors import CvatdError
 from cvatd.stack import facts, readiness, starting
-from cvatd.stack.initialise import AT_WORK
+from cvatd.stack.initialise import AT_WORK, Initialised
 from cvatd.stack.spec import INIT_CONTAINER, Stack
 
 if TYPE_CHECKING:
@@ -54,6 +54,16 @@ def wait_ready(runner: "Runner", stack: Stack, tell: "Tell", timeout_s: float) -
             raise CvatdError("not_ready", f"CVAT was not ready within {timeout_s:.0f} s:\n  {words}")
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, LONGEST_LOOK_S)
+
+
+def settled(runner: "Runner", stack: Stack, tell: "Tell") -> Initialised | None:
+    """What `init` has to say where CVAT is ready: asked once. None where something is left to do."""
+    seen, initialiser = facts.gather(runner.podman, runner.settings), runner.initialiser(stack)
+    init = initialiser.judge(seen.database, seen.redis)
+    if initialiser.answered or readiness.why_not_ready(stack, seen, init):
+        return None
+    tell(ALL, "ready", "")
+    return Initialised(False, init.words)
 
 
 def _unattended(runner: "Runner", stack: Stack, seen: "Facts", init: "InitState") -> list[str]:

@@ -30,7 +30,8 @@ def read(settings: StackSettings) -> Wishes:
 
 def set_up(settings: StackSettings) -> None:
     """`up` starts all, also what was stopped by hand."""
-    _write(settings, Wishes(up=True))
+    if read(settings) != Wishes(up=True):  # a write waits for the disk
+        _write(settings, Wishes(up=True))
 
 
 def set_down(settings: StackSettings) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from cvatd.stack import facts, initialise, limits, versions
 from cvatd.stack.facts import DatabaseFacts, RedisFacts
 from cvatd.stack.initialise import INIT_SCRIPT, MANAGE_SCRIPT, SERVER, Initialised, Initialiser
 from cvatd.stack.limits import Parent
-from cvatd.stack.podman_gaps import ExecResult
+from cvatd.stack.podman_gaps import FRAME, ExecResult
 from cvatd.stack.render import render
 from cvatd.stack.spec import INIT_CONTAINER, Container
 from tests.stack.memory_podman import Memory
@@ -315,3 +315,28 @@ def test_an_emptied_redis_is_told_to_who_asked(initialiser: Initialiser, cvat: C
     cvat.redis = RedisFacts()
     done = initialiser.ensure(quiet)
     assert (done.ran, done.redis_emptied) == (True, True)
+
+
+def test_manage_shows_each_line_once_however_often_it_asks(
+    initialiser: Initialiser, cvat: Cvat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first stream stays silent in the middle; the second ends with the container, the third has all of it."""
+    lines = [frame(False, b"one\n"), frame(True, b"two\n"), frame(False, b"three\n")]
+    follows: list[str] = []
+
+    def log_stream(name: str, params: dict[str, str], quiet_s: float) -> Iterator[bytes]:
+        follows.append(params["follow"])
+        if len(follows) == 2:
+            cvat.end(4)
+        yield from lines[: len(follows)]
+
+    monkeypatch.setattr(cvat, "log_stream", log_stream, raising=False)
+    monkeypatch.setattr(cvat, "init", lambda: None)
+    shown: list[tuple[bool, str]] = []
+    assert initialiser.manage(["migrate"], quiet, lambda *line: shown.append(line)) == 4
+    assert shown == [(False, "one\n"), (True, "two\n"), (False, "three\n")]
+    assert follows == ["true", "true", "false"]
+
+
+def frame(of_errors: bool, content: bytes) -> bytes:
+    return FRAME.pack(1 + of_errors, len(content)) + content

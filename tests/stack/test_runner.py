@@ -108,6 +108,24 @@ def test_each_starts_after_what_it_needs_and_the_server_after_init(
     assert all(order.index(store) < order.index("init") for store in STORES)
 
 
+def test_what_waits_for_init_is_made_meanwhile(
+    podman: Memory, settings: StackSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = [container.name for container in STACK.containers if container.initialised]
+
+    def init() -> Initialised:
+        deadline = time.monotonic() + TIMEOUT_S
+        while not set(waiting) <= set(podman.names("create")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert set(waiting) <= set(podman.names("create"))
+        assert not set(waiting) & set(podman.names("start"))
+        return Initialised(True, "")
+
+    rising(podman, settings, monkeypatch, init).run()
+    assert set(waiting) <= set(podman.names("start"))
+    assert sorted(podman.names("create")) == sorted(STACK.names)
+
+
 def test_the_first_failure_is_raised_and_what_needs_it_never_starts(
     podman: Memory, settings: StackSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
