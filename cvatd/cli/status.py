@@ -84,13 +84,14 @@ def _of_daemon(settings: "StackSettings") -> "Status | None":
 @contextmanager
 def _own(settings: "StackSettings") -> Iterator[Ask]:
     from cvatd.stack.podman import Podman
+    from cvatd.stack.render import render
     from cvatd.stack.runner import Runner
     from cvatd.stack.status import gather
+    from cvatd.stack.together import begin
 
     with Podman(settings.podman_url) as podman:
-        runner = Runner(podman, settings)
-        stack = runner.stack()
-        yield lambda: gather(podman, settings, runner.parent, stack)
+        runner, stack = begin(Runner, podman, settings), render(settings)
+        yield lambda: gather(podman, settings, lambda: runner.result().parent, stack)
 
 
 def _gather_once(settings: "StackSettings") -> "Status":

@@ -6,14 +6,14 @@ and the pages answer tells of every container; `cvatd ps` and the daemon run the
 
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cvatd.core.settings import StackSettings
 from cvatd.stack import facts, readiness, releases, starting, versions, wishes
 from cvatd.stack.facts import Facts
-from cvatd.stack.limits import Parent, Usage
+from cvatd.stack.limits import Parent
 from cvatd.stack.podman import Found, Podman
 from cvatd.stack.spec import INIT_CONTAINER, Container, Stack
 from cvatd.stack.status_model import (
@@ -37,11 +37,14 @@ OPA_CHECK = "OPAHealthCheck"
 def gather(
     podman: Podman,
     settings: StackSettings,
-    parent: Parent,
+    parent: Callable[[], Parent],
     stack: Stack,
     restarts: Mapping[str, int] | None = None,
 ) -> Status:
-    """Everything, asked side by side. `restarts` are counted by the daemon. Raises CvatdError "podman" alone."""
+    """Everything, asked side by side. `restarts` are counted by the daemon. Raises CvatdError "podman" alone.
+
+    `parent` is asked for last: Podman takes as long to tell of its host as all else.
+    """
     with ThreadPoolExecutor(1) as pool:
         image = pool.submit(podman.image_id, stack.container("cvat-server").image)
         seen = facts.gather(podman, settings)
@@ -67,7 +70,7 @@ def gather(
         queues=queues(stack, seen.redis),
         queues_fault=seen.redis.fault,
         workers=[_worker(worker) for worker in seen.redis.workers],
-        usage=_usage(parent.argument, parent.usage()),
+        usage=_usage(parent()),
         disk=disk(settings.data_dir),
         warnings=[*stack.warnings, *initial_password_warning(settings, seen.database)],
     )
@@ -247,11 +250,11 @@ def _worker(worker: facts.Worker) -> WorkerStatus:
     return WorkerStatus(hostname=worker.hostname, queues=worker.queues, state=worker.state, silent_s=silent_s)
 
 
-def _usage(parent: str, usage: Usage | None) -> UsageStatus | None:
-    if usage is None:
+def _usage(parent: Parent) -> UsageStatus | None:
+    if (usage := parent.usage()) is None:
         return None
     return UsageStatus(
-        parent=parent,
+        parent=parent.argument,
         memory=usage.memory,
         memory_max=usage.memory_max,
         memory_high=usage.memory_high,

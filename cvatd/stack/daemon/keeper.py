@@ -318,7 +318,7 @@ class Keeper:
 
     def _gather(self) -> Status:
         runner = self._ready_runner()
-        return status.gather(self._podman, self._settings, runner.parent, runner.stack(), self._restarts)
+        return status.gather(self._podman, self._settings, lambda: runner.parent, runner.stack(), self._restarts)
 
     def _status_page(self) -> Page:
         return Page(self._status.get().model_dump_json().encode())
