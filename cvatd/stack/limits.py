@@ -23,6 +23,8 @@ V1_CONTROLLERS = ("memory", "cpu", "cpuacct", "cpuset", "pids", "freezer", "blki
 SYSTEMCTL_TIMEOUT_S = 20
 UNLIMITED_BYTES = 1 << 60
 SQUEEZE_S = 3.0
+MONITORS = "conmon"
+MONITORS_S = 10.0
 POLL_S = 0.1
 PRESSED_PERCENT = 10.0
 
@@ -83,7 +85,10 @@ class Parent:
             raise CvatdError("limits", f"The limits of {self.argument} cannot be set: {error}") from None
 
     def remove(self) -> None:
-        """Only what `ensure` made by itself, and only when nothing runs in it."""
+        """Only what `ensure` made by itself, and only when nothing runs in it. Monitors end a moment after containers."""
+        deadline = time.monotonic() + MONITORS_S
+        while any(_holds_processes(folder / MONITORS) for folder in self._folders()) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
         if self._host.systemd or any(_holds_processes(folder) for folder in self._folders()):
             return
         for folder in self._folders():
