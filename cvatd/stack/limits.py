@@ -85,7 +85,7 @@ class Parent:
             raise CvatdError("limits", f"The limits of {self.argument} cannot be set: {error}") from None
 
     def remove(self) -> None:
-        """Only what `ensure` made by itself, and only when nothing runs in it. Monitors end a moment after containers."""
+        """Only what `ensure` made by itself, and only when nothing runs in it. Monitors end after containers."""
         deadline = time.monotonic() + MONITORS_S
         while any(_holds_processes(folder / MONITORS) for folder in self._folders()) and time.monotonic() < deadline:
             time.sleep(POLL_S)
