@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / ".cache" / "compose" / "bin" / "podman-compose"
 MANAGE = ROOT / "scripts" / "cvat-manage"
 CHAIN = ("cvat-db", "cvat-server")
+LINKS = (("cvat-db", "starting", "healthy"), ("init", "working", "done"), ("cvat-server", "starting", "healthy"))
 STARTS = 3
 ROUNDS = 7
 READY_TIMEOUT_S = 120
@@ -53,7 +54,8 @@ def rows() -> list[Row]:
 def _cold_starts(host: PodmanHost) -> list[Row]:
     """The three in turn, each on fresh data."""
     times: dict[str, list[float]] = {"chain": [], "ours": [], "compose": []}
-    ways: dict[str, Callable[[Stand], float]] = {"chain": _chain, "ours": _ours}
+    within: list[float] = []
+    ways: dict[str, Callable[[Stand], float]] = {"chain": _chain, "ours": lambda stand: _ours(stand, within)}
     if COMPOSE.exists():
         ways["compose"] = _compose
     for number in range(STARTS):
@@ -65,9 +67,10 @@ def _cold_starts(host: PodmanHost) -> list[Row]:
             finally:
                 stand.close()
     found = {name: statistics.median(each) for name, each in times.items() if each}
-    against = "x its longest chain alone"
-    words = f"{found['ours'] / found['chain']:.2f}{against}  ({found['ours']:.1f} s against {found['chain']:.1f} s)"
-    made = [(f"cold start to ready, median of {STARTS}", words, "<= 1.10x")]
+    made = []
+    for where, chain in (("run alone", found["chain"]), ("as it ran within", statistics.median(within))):
+        words = f"{found['ours'] / chain:.2f}x its longest chain {where}  ({found['ours']:.1f} s against {chain:.1f} s)"
+        made.append((f"cold start to ready, median of {STARTS}", words, "<= 1.10x"))
     if "compose" in found:
         ratio = found["ours"] / found["compose"]
         words = f"{ratio:.2f}x podman-compose  ({found['ours']:.1f} s against {found['compose']:.1f} s)"
@@ -75,10 +78,18 @@ def _cold_starts(host: PodmanHost) -> list[Row]:
     return made
 
 
-def _ours(stand: Stand) -> float:
+def _ours(stand: Stand, within: list[float]) -> float:
+    """Into `within` goes what the same chain took in the midst of all else, by what `up` tells."""
+    at: dict[tuple[str, str], float] = {}
     began = time.perf_counter()
-    stand.cvatd("up", timeout_s=READY_TIMEOUT_S)
-    return time.perf_counter() - began
+    process = stand.start("up")
+    for line in process.stdout or ():
+        name, _, state = line.rstrip("\n").partition("\t")
+        at.setdefault((name, state.partition("\t")[0]), time.perf_counter())
+    assert process.wait(READY_TIMEOUT_S) == 0
+    seconds = time.perf_counter() - began
+    within.append(sum(at[link, last] - at[link, first] for link, first, last in LINKS))
+    return seconds
 
 
 def _chain(stand: Stand) -> float:
