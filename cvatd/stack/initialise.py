@@ -25,6 +25,7 @@ from cvatd.stack.podman import Found, Podman
 from cvatd.stack.podman_gaps import STDERR
 from cvatd.stack.readiness import InitState
 from cvatd.stack.spec import INIT_CONTAINER, Container, Mount, Stack
+from cvatd.stack.together import begin
 
 INIT_TIMEOUT_S = 4 * 3600.0
 STORES_TIMEOUT_S = 120.0
@@ -94,9 +95,9 @@ class Initialiser:
     def state(self) -> InitState:
         """As the facts have it now. Raises CvatdError "podman"."""
         found = self._podman.containers()
-        return self.judge(
-            facts.database_facts(self._podman, self._settings, found), facts.redis_facts(self._podman, found)
-        )
+        database = begin(facts.database_facts, self._podman, self._settings, found)
+        redis = facts.redis_facts(self._podman, found)
+        return self.judge(database.result(), redis)
 
     def judge(self, database: facts.DatabaseFacts, redis: facts.RedisFacts) -> InitState:
         image_id = self._image_id()

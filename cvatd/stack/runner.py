@@ -208,9 +208,14 @@ class Runner:
         self.podman.start(name)
         bridge.settle(self.podman, stack_file().network, name)
 
-    def wait_healthy(self, container: Container, tell: Tell, given_up: Callable[[], bool]) -> None:
-        """Raises CvatdError "container" with its last lines when it ends or does not become well in time."""
-        began, pause_s = time.monotonic(), FIRST_LOOK_S
+    def wait_healthy(
+        self, container: Container, tell: Tell, given_up: Callable[[], bool], pause_s: float = FIRST_LOOK_S
+    ) -> None:
+        """Raises CvatdError "container" with its last lines when it ends or does not become well in time.
+
+        `pause_s` lies between the first two looks, and ever more between later ones.
+        """
+        began = time.monotonic()
         while True:
             if given_up():
                 raise Stopped
@@ -326,7 +331,10 @@ class _Rising:
             self._runner.start_again(container)
         else:
             self._runner.start(name)
-        self._runner.wait_healthy(container, self._tell, self._over.is_set)
+        # A check runs a program inside, and takes it from those that start: for what nobody waits for it has time.
+        awaited = container.initialised or any(name in other.needs for other in self._stack.containers)
+        pause_s = FIRST_LOOK_S if awaited else LONGEST_LOOK_S
+        self._runner.wait_healthy(container, self._tell, self._over.is_set, pause_s)
 
     def _after(self, done: Initialised, container: Container, action: str) -> None:
         if self._over.is_set():
