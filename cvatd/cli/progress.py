@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import typer
@@ -41,7 +42,9 @@ def show_live(events: Events) -> str:
         TimeRemainingColumn(),
     )
     state = ""
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    # rich below 14.3 ends even bars that it does not show with an empty line.
+    with bars if console.is_terminal else nullcontext():
         bar = bars.add_task("waiting for a worker", total=1)
         for kind, data in events:
             if kind == "progress":
