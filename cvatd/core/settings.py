@@ -278,7 +278,7 @@ def _of_file(file: Path) -> dict[str, Any]:
 def of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """`CVATD_STACK__PORT=2` as {"stack": {"port": "2"}}. A list or an object is written as JSON. Pure."""
     found: dict[str, Any] = {}
-    for name, value in environment.items():
+    for name, value in sorted(environment.items(), key=lambda item: item[0].count("__")):  # the whole before its parts
         prefix, _, rest = name.lower().partition("_")
         path = rest.split("__")
         if prefix != "cvatd" or path[0] not in Settings.model_fields:

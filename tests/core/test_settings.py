@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from cvatd.cli.main import app, exit_status
 from cvatd.core.errors import CvatdError
-from cvatd.core.settings import StackSettings, load_settings
+from cvatd.core.settings import StackSettings, load_settings, of_environment
 
 
 @pytest.fixture
@@ -136,6 +136,20 @@ def test_the_stack_as_the_environment_sets_it(file: Path, monkeypatch: pytest.Mo
     stack = load_settings().stack
     assert (stack.port, stack.limits.cpu_percent, stack.images) == (2, 250, {"server": "cvat/server:v2.21.0"})
     assert (stack.public_url, stack.host) == ("https://cvat.example.org", "::1")
+
+
+def test_only_what_is_a_setting_is_taken_from_the_environment() -> None:
+    environment = {
+        "CVATD_CONFIG": "/x.json",
+        "CVATD_TOKEN": "t",
+        "PATH": "/bin",
+        "cvatd_urls__allow": '["10.0.0.0/8"]',
+        "CVATD_STACK": '{"port": 1, "host": "::1"}',
+        "CVATD_STACK__PORT": "2",
+    }
+    stack = {"port": "2", "host": "::1"}
+    assert of_environment(environment) == {"urls": {"allow": ["10.0.0.0/8"]}, "stack": stack}
+    assert of_environment(dict(reversed(environment.items())))["stack"] == stack
 
 
 @pytest.mark.parametrize(
