@@ -4,6 +4,7 @@ The file is named by `CVATD_CONFIG`, else `.cvatd/settings.json` below the worki
 writes), else `/etc/cvatd/settings.json`. A variable `CVATD_DATASET__MAX_FILES=10` overrides one key of it.
 """
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -283,7 +284,10 @@ def of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         path = rest.split("__")
         if prefix != "cvatd" or path[0] not in Settings.model_fields:
             continue
-        one: Any = json.loads(value) if value.startswith(("[", "{")) else value
+        one: Any = value
+        if value.startswith(("[", "{")):
+            with contextlib.suppress(ValueError):  # a text may begin so, too
+                one = json.loads(value)
         for key in reversed(path):
             one = {key: one}
         found = _over(found, one)

@@ -146,8 +146,9 @@ def test_only_what_is_a_setting_is_taken_from_the_environment() -> None:
         "cvatd_urls__allow": '["10.0.0.0/8"]',
         "CVATD_STACK": '{"port": 1, "host": "::1"}',
         "CVATD_STACK__PORT": "2",
+        "CVATD_STACK__SHARE": "[a",
     }
-    stack = {"port": "2", "host": "::1"}
+    stack = {"port": "2", "host": "::1", "share": "[a"}
     assert of_environment(environment) == {"urls": {"allow": ["10.0.0.0/8"]}, "stack": stack}
     assert of_environment(dict(reversed(environment.items())))["stack"] == stack
 
