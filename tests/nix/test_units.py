@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cvatd.core.settings import Settings
+from cvatd.core.settings import load_settings
 from tests.nix import golden
 from tests.nix.evaluate import ROOT, evaluate, realise, verify
 
@@ -218,7 +218,7 @@ def test_cvatd_understands_its_settings(monkeypatch: pytest.MonkeyPatch, tmp_pat
     file = tmp_path / "settings.json"
     file.write_text(json.dumps(host()["settings"]))
     monkeypatch.setenv("CVATD_CONFIG", str(file))
-    settings = Settings()
+    settings = load_settings()
     assert settings.stack.manager == "systemd"
     assert settings.stack.version == "2.52.0"
     assert settings.stack.public_url == "https://cvat.stargazer-shark.ts.net"
