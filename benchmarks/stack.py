@@ -100,22 +100,16 @@ def _chain(stand: Stand) -> float:
     stand.podman.ensure_network(stack.network)
     beside = [container for container in stack.containers if container.name not in CHAIN and not container.queues]
     for container in beside:
-        _start(runner, stack, container)
+        runner.make(container)
     for container in beside:  # some are asked from inside of others
         _wait_healthy(runner, container)
     began = time.perf_counter()
-    _start(runner, stack, stack.container("cvat-db"))
+    runner.make(stack.container("cvat-db"))
     _wait_healthy(runner, stack.container("cvat-db"))
     runner.initialiser(stack).ensure(lambda words: None)
-    _start(runner, stack, stack.container("cvat-server"))
+    runner.make(stack.container("cvat-server"))
     _wait(lambda: facts.http_facts(stand.settings).status == 200)
     return time.perf_counter() - began
-
-
-def _start(runner: Runner, stack: Stack, container: Container) -> None:
-    folder = secret_files.folder(runner.settings)
-    runner.podman.create(container, stack.network, runner.parent.argument, folder)
-    runner.podman.start(container.name)
 
 
 def _wait_healthy(runner: Runner, container: Container) -> None:
