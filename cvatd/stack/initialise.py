@@ -151,6 +151,7 @@ class Initialiser:
         shown, deadline, running = 0, time.monotonic() + INIT_TIMEOUT_S, True
         while running and time.monotonic() < deadline:
             running = (found := self._podman.containers().get(INIT_CONTAINER)) is not None and found.running
+            before = shown
             params = {"tail": "all", "follow": str(running).lower(), "timestamps": "false"}
             stream = self._podman.log_stream(INIT_CONTAINER, params, QUIET_S if running else ANSWER_S)
             for number, (kind, line) in enumerate(frames(stream)):
@@ -159,6 +160,8 @@ class Initialiser:
                     shown = number + 1
                 if time.monotonic() > deadline:
                     break
+            if running and shown == before:
+                time.sleep(POLL_S)  # Podman may refuse a stream at once, again and again
 
     def _require_stores(self) -> None:
         """Raises CvatdError "store_away" when one of them is down."""
