@@ -28,6 +28,27 @@ def exclusive(settings: StackSettings, timeout_s: float = TIMEOUT_S) -> Iterator
         yield
 
 
+def held(data_dir: Path) -> bool:
+    """Whether a cvatd changes the stack right now."""
+    try:
+        with (data_dir / LOCK_FILE).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def last_taken(data_dir: Path) -> tuple[float, int]:
+    """When the lock was taken last (Unix seconds) and by which process, since each writes its number into it."""
+    file = data_dir / LOCK_FILE
+    try:
+        return file.stat().st_mtime, int(file.read_text()[:20] or 0)
+    except (OSError, ValueError):
+        return 0.0, 0
+
+
 def _acquired(settings: StackSettings, deadline: float) -> TextIO:
     while True:
         layout.make_data_dir(settings)

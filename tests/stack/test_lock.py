@@ -1,5 +1,6 @@
 """One command at a time, also over the folder's own renaming."""
 
+import fcntl
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ import pytest
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
-from cvatd.stack.lock import exclusive
+from cvatd.stack.lock import exclusive, held, last_taken
 
 HOLD = """
 import sys, time
@@ -88,3 +89,15 @@ def test_two_may_make_the_data_folder_at_once(tmp_path: Path) -> None:
         thread.join(20)
     assert faults == []
     assert settings.data_dir.stat().st_mode & 0o777 == 0o700
+
+
+def test_who_holds_the_lock(tmp_path: Path) -> None:
+    assert not held(tmp_path)
+    assert last_taken(tmp_path) == (0.0, 0)
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("4711")
+        lock.flush()
+        assert held(tmp_path)
+        assert last_taken(tmp_path) == ((tmp_path / ".lock").stat().st_mtime, 4711)
+    assert not held(tmp_path)

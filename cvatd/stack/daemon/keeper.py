@@ -16,7 +16,7 @@ from requests import RequestException
 from cvatd.core import log
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
-from cvatd.stack import bridge, health, layout, status, wishes
+from cvatd.stack import bridge, health, layout, lock, status, wishes
 from cvatd.stack.daemon import ends, look, memory, metrics, systemd
 from cvatd.stack.daemon.act import Hands
 from cvatd.stack.daemon.checks import Checks
@@ -84,7 +84,7 @@ class Keeper:
         self._memory = memory.read(settings)
         self._notices: dict[str, list[Notice]] = {}
         # What was before the last command is settled by it.
-        self._own: list[Span] = [Span(0.0, look.last_taken(settings.data_dir)[0]), *self._memory.lost(time.time())]
+        self._own: list[Span] = [Span(0.0, lock.last_taken(settings.data_dir)[0]), *self._memory.lost(time.time())]
         self._done: deque[Span] = deque()  # by the thread of the hands
         self._turned_at = time.time()
         self._was_held = False
@@ -101,12 +101,12 @@ class Keeper:
     def run(self) -> None:
         """Until SIGTERM or Ctrl-C. Raises CvatdError "busy" when another daemon keeps the same data."""
         layout.make_data_dir(self._settings)
-        with contextlib.closing(OnlyOne(self._settings)) as lock:
+        with contextlib.closing(OnlyOne(self._settings)) as alone:
             pages = {"/status": self._status_page, "/health": self._health_page, "/metrics": self._metrics_page}
             server = Server(self._settings.socket, pages)
             try:
                 with _ending_on_signals():
-                    self._keep(server, lock)
+                    self._keep(server, alone)
             except Ended:
                 logger.info("ends", why="asked to")
             finally:
@@ -114,7 +114,7 @@ class Keeper:
                 server.close()
                 self._hands.wait(LAST_ACT_S)
 
-    def _keep(self, server: Server, lock: OnlyOne) -> None:
+    def _keep(self, server: Server, alone: OnlyOne) -> None:
         server.start()
         self._follower.start()
         self._turn()
@@ -123,7 +123,7 @@ class Keeper:
         while True:
             self._woken.wait(self._times.turn_s)
             self._woken.clear()
-            lock.renew()
+            alone.renew()
             self._turn()
             self._notifier.alive()
 
@@ -135,7 +135,7 @@ class Keeper:
         if not at_work and self._memory.acting_since is not None:
             self._memory = replace(self._memory, acting_since=None)
             memory.write(self._settings, self._memory)
-        held = not at_work and look.held(self._settings.data_dir)
+        held = not at_work and lock.held(self._settings.data_dir)
         self._note_own(held)
         try:
             self._look(held, at_work)
@@ -215,7 +215,7 @@ class Keeper:
 
     def _note_own(self, held: bool) -> None:
         """Remember when another cvatd was at work, also one that came and went between two turns."""
-        taken_at, by = look.last_taken(self._settings.data_dir)
+        taken_at, by = lock.last_taken(self._settings.data_dir)
         now = time.time()
         while self._done:
             self._own.append(self._done.popleft())

@@ -1,11 +1,10 @@
 """Puts together what is known of each container: Podman's list, its events, the checks' answers, systemd's word.
-Pure but for `held`.
+
+Pure.
 """
 
-import fcntl
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -13,7 +12,6 @@ from cvatd.stack.daemon import ends
 from cvatd.stack.daemon.checks import Checked
 from cvatd.stack.daemon.decide import ENDED, Seen, Sight
 from cvatd.stack.daemon.ends import Notice, Span
-from cvatd.stack.lock import LOCK_FILE
 from cvatd.stack.podman import Found
 from cvatd.stack.spec import INIT_CONTAINER, Container, Stack
 from cvatd.stack.wishes import Wishes
@@ -82,27 +80,6 @@ def missed(
     A container may be away for long before its unit is active, and that time does not count against it.
     """
     return {name: before.get(name, now) for name in absent if name not in units or states.get(units[name]) == "active"}
-
-
-def held(data_dir: Path) -> bool:
-    """Whether a cvatd changes the stack right now."""
-    try:
-        with (data_dir / LOCK_FILE).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def last_taken(data_dir: Path) -> tuple[float, int]:
-    """When the lock was taken last (Unix seconds) and by which process, since each writes its number into it."""
-    file = data_dir / LOCK_FILE
-    try:
-        return file.stat().st_mtime, int(file.read_text()[:20] or 0)
-    except (OSError, ValueError):
-        return 0.0, 0
 
 
 def _state(there: Found | None) -> str:

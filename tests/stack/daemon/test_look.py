@@ -1,6 +1,5 @@
-"""What the daemon makes of what it sees: Podman's list, the lock, events, systemd's words, its own memory."""
+"""What the daemon makes of what it sees: Podman's list, events, systemd's words, its own memory."""
 
-import fcntl
 import json
 import os
 from pathlib import Path
@@ -91,18 +90,6 @@ def test_what_runs_counts_and_not_what_the_settings_say_now() -> None:
     for spec in (None, "{}", "[", json.dumps({"name": NAME})):
         assert look.declared({NAME: found(spec=spec)}, STACK)[NAME] == STACK.container(NAME)
     assert set(look.declared({}, STACK)) == set(STACK.names)
-
-
-def test_who_holds_the_lock(tmp_path: Path) -> None:
-    assert not look.held(tmp_path)
-    assert look.last_taken(tmp_path) == (0.0, 0)
-    with (tmp_path / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.write("4711")
-        lock.flush()
-        assert look.held(tmp_path)
-        assert look.last_taken(tmp_path) == ((tmp_path / ".lock").stat().st_mtime, 4711)
-    assert not look.held(tmp_path)
 
 
 def event(**attributes: str) -> dict[str, object]:
