@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cvatd.core.errors import CvatdError
-from cvatd.stack import facts, readiness, starting
+from cvatd.stack import facts, lock, readiness, starting
 from cvatd.stack.initialise import AT_WORK, Initialised
 from cvatd.stack.spec import INIT_CONTAINER, Stack
 
@@ -68,6 +68,8 @@ def settled(runner: "Runner", stack: Stack, tell: "Tell") -> Initialised | None:
 
 def _unattended(runner: "Runner", stack: Stack, seen: "Facts", init: "InitState") -> list[str]:
     """Containers that readiness wants and that nobody is known to be at; systemd brings its own back itself."""
+    if lock.held(runner.settings.data_dir):
+        return []  # an `up` may pull for long before it comes to what ended, or to the init
     names = [] if runner.settings.manager == "systemd" else readiness.ended(stack, seen.found)
     at_work = INIT_CONTAINER in seen.found and seen.found[INIT_CONTAINER].state in AT_WORK
     return [*names, INIT_CONTAINER] if init.needed and not at_work else names

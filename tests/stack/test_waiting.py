@@ -87,6 +87,15 @@ def test_one_that_ended_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> No
     assert wait(monkeypatch, [(ENDED, DONE), (WELL, DONE)])[-1] == "ready"
 
 
+def test_what_another_command_is_at_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = [True] * 6
+    monkeypatch.setattr(waiting.lock, "held", lambda _: bool(busy and busy.pop()))
+    looks = [(ENDED, NEEDED)] * 6
+    assert wait(monkeypatch, [*looks, (WELL, DONE)])[-1] == "ready"
+    with pytest.raises(CvatdError, match="cvat-ui ended"):
+        wait(monkeypatch, [(ENDED, NEEDED)])
+
+
 def test_systemd_brings_back_what_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = [(ENDED, DONE)] * 6
     assert wait(monkeypatch, [*looks, (WELL, DONE)], manager="systemd")[-1] == "ready"
