@@ -38,6 +38,10 @@ let
       secrets = {
         inherit (service "cvat-secrets") ProtectHome ReadWritePaths;
       };
+      initReaches = {
+        inherit (service "cvat-init") RestrictAddressFamilies;
+        denied = (service "cvat-init").IPAddressDeny or null;
+      };
       folder = builtins.attrNames config.systemd.tmpfiles.settings."10-cvat";
       slice = config.systemd.slices.cvat.sliceConfig;
       warnings = builtins.filter (lib.hasInfix "CVAT") config.warnings ++ builtins.filter (lib.hasInfix "services.cvat") config.warnings;

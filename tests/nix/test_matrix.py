@@ -68,6 +68,12 @@ def test_a_secret_in_root_s_home_can_be_read(hosts: dict[str, Any]) -> None:
 def test_an_external_database(hosts: dict[str, Any]) -> None:
     assert set(hosts["standard"]["containers"]) - set(hosts["external"]["containers"]) == {"cvat-db"}
     assert "podman-cvat-db.service" not in hosts["external"]["serverWants"]
+    # Its init asks it directly; that of one in a container goes by Podman's socket alone.
+    assert hosts["standard"]["initReaches"] == {"RestrictAddressFamilies": ["AF_UNIX"], "denied": "any"}
+    assert hosts["external"]["initReaches"] == {
+        "RestrictAddressFamilies": ["AF_UNIX", "AF_INET", "AF_INET6"],
+        "denied": None,
+    }
 
 
 def test_limits(hosts: dict[str, Any]) -> None:

@@ -91,6 +91,15 @@ let
     ];
   };
 
+  # For what asks CVAT by its published port, or a database that is elsewhere.
+  outward = removeAttrs rootConfig [ "IPAddressDeny" ] // {
+    RestrictAddressFamilies = [
+      "AF_UNIX"
+      "AF_INET"
+      "AF_INET6"
+    ];
+  };
+
   paths = [ cfg.dataDir ] ++ builtins.filter (file: file != null) [
     cfg.superuser.passwordFile
     cfg.database.passwordFile
@@ -181,7 +190,7 @@ in
           "cvat-secrets.service"
         ];
         wants = stores;
-        serviceConfig = rootConfig // {
+        serviceConfig = (if cfg.database.createLocally then rootConfig else outward) // {
           ExecStart = "${cvatd} init";
           ReadWritePaths = [ "-${cfg.dataDir}" ];
           ProtectHome = hardening.protectHome paths;
@@ -196,22 +205,14 @@ in
       {
         description = "CVAT: until it is ready";
         partOf = [ "cvat.service" ];
-        serviceConfig =
-          removeAttrs rootConfig [ "IPAddressDeny" ]
-          // {
-            ExecStart = "${cvatd} wait";
-            CapabilityBoundingSet = [ "CAP_DAC_READ_SEARCH" ]; # reads what belongs to containers
-            # Asks CVAT by its published port, and a database that is elsewhere.
-            RestrictAddressFamilies = [
-              "AF_UNIX"
-              "AF_INET"
-              "AF_INET6"
-            ];
-            inherit (hardening.ordinary) SystemCallFilter; # it changes nothing
-            ProtectHome = hardening.protectHome paths;
-            # `cvatd wait` ends by itself, with the reason.
-            TimeoutStartSec = "${toString (cfg.readyTimeout + 120)}s";
-          };
+        serviceConfig = outward // {
+          ExecStart = "${cvatd} wait";
+          CapabilityBoundingSet = [ "CAP_DAC_READ_SEARCH" ]; # reads what belongs to containers
+          inherit (hardening.ordinary) SystemCallFilter; # it changes nothing
+          ProtectHome = hardening.protectHome paths;
+          # `cvatd wait` ends by itself, with the reason.
+          TimeoutStartSec = "${toString (cfg.readyTimeout + 120)}s";
+        };
       }
     ];
 
