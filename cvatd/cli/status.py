@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from cvatd.cli.status_words import Rate
     from cvatd.core.settings import StackSettings
+    from cvatd.stack.limits import Parent
     from cvatd.stack.status import Status
 
 NOT_READY = 3
@@ -91,7 +92,14 @@ def _own(settings: "StackSettings") -> Iterator[Ask]:
 
     with Podman(settings.podman_url) as podman:
         runner, stack = begin(Runner, podman, settings), render(settings)
-        yield lambda: gather(podman, settings, lambda: runner.result().parent, stack)
+
+        def parent() -> "Parent":
+            nonlocal runner
+            if runner.done() and runner.exception() is not None:  # Podman may have come back
+                runner = begin(Runner, podman, settings)
+            return runner.result().parent
+
+        yield lambda: gather(podman, settings, parent, stack)
 
 
 def _gather_once(settings: "StackSettings") -> "Status":

@@ -1,14 +1,19 @@
 """The words and rows of `cvatd status`, and the exit status that scripts ask for. Pure."""
 
+import contextlib
 import io
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from cvatd.cli import status_words
+from cvatd.cli.status import _own
+from cvatd.core.errors import CvatdError
+from cvatd.core.settings import StackSettings
 from cvatd.stack.status_model import (
     ContainerStatus,
     DiskStatus,
@@ -159,3 +164,23 @@ def test_the_picture_fits_a_terminal_and_obeys_nobody() -> None:
 def test_an_answer_survives_its_journey_as_json() -> None:
     before = seen(at=time.time())
     assert Status.model_validate_json(before.model_dump_json()) == before
+
+
+def test_a_podman_that_came_back_is_asked_of_its_host_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is watched: what was asked side by side with the first look is not believed for ever."""
+    asked: list[object] = []
+
+    def away_at_first(*arguments: object) -> SimpleNamespace:
+        asked.append(arguments)
+        if len(asked) == 1:
+            raise CvatdError("podman", "away")
+        return SimpleNamespace(parent="cvat.slice")
+
+    monkeypatch.setattr("cvatd.stack.podman.Podman", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr("cvatd.stack.runner.Runner", away_at_first)
+    monkeypatch.setattr("cvatd.stack.status.gather", lambda _, __, parent, ___: parent())
+    with _own(StackSettings()) as ask:
+        with contextlib.suppress(CvatdError):
+            ask()
+        assert ask() == "cvat.slice"  # type: ignore[comparison-overlap]
+        assert len(asked) == 2
