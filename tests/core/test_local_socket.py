@@ -16,7 +16,7 @@ from cvatd.core import local_socket
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
 
-PATIENCE_S = 10
+PATIENCE_S = 30
 Answering = Callable[[socket.socket], None]
 Serve = Callable[[Answering], Path]
 
@@ -54,6 +54,7 @@ def serve(folder: Path) -> Iterator[Serve]:
 
     yield start
     for listener in sockets:
+        listener.shutdown(socket.SHUT_RDWR)  # wakes one whom nobody called
         listener.close()
     for thread in threads:
         thread.join(PATIENCE_S)

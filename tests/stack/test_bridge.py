@@ -11,7 +11,7 @@ import pytest
 
 from cvatd.stack.bridge import announce, keep_address
 
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 PROGRAM = """
 import subprocess, sys
 from pathlib import Path
@@ -61,7 +61,7 @@ try:
     there("address", "add", "10.9.0.2/24", "dev", "eth0")
     there("link", "set", "eth0", "up")
     there("neigh", "replace", "10.9.0.3", "lladdr", "02:00:00:00:00:01", "dev", "eth0", "nud", "reachable")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     remembered = ""
     # The kernel opens the new port when it comes to it; a container that runs has long had its own.
     while remembered != "02:00:00:00:00:02" and time.monotonic() < deadline:

@@ -12,7 +12,7 @@ from cvatd.stack.health import Answer
 from cvatd.stack.podman import Found
 from cvatd.stack.spec import Container, Health
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 HEALTH = Health(exec=["true"], interval_s=10, retries=3, start_s=60)
 BAD, GOOD = Answer(False, "no answer"), Answer(True)
 LIFE = ("1" * 64, 1000.0)

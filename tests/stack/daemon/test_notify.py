@@ -13,7 +13,7 @@ from cvatd.stack.daemon.notify import MOST_BYTES, Notifier
 @pytest.fixture(params=["file", "abstract"])
 def listening(request: pytest.FixtureRequest) -> Iterator[tuple[str, socket.socket]]:
     with tempfile.TemporaryDirectory(prefix="cvatd-") as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-        s.settimeout(10)
+        s.settimeout(30)
         path = str(Path(folder) / "notify")
         s.bind(path if request.param == "file" else "\0" + path)
         yield (path if request.param == "file" else "@" + path), s

@@ -16,7 +16,7 @@ from cvatd.core.errors import CvatdError
 from cvatd.stack.daemon import server as server_module
 from cvatd.stack.daemon.server import MOST_CALLERS, Page, Server, json_page
 
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 @pytest.fixture
