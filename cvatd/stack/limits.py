@@ -26,6 +26,8 @@ SQUEEZE_S = 3.0
 MONITORS = "conmon"
 MONITORS_S = 10.0
 POLL_S = 0.1
+# Of a cgroup that is not there, and of one that went between opening and reading.
+GONE = (errno.ENOENT, errno.ENODEV)
 PRESSED_PERCENT = 10.0
 
 
@@ -100,8 +102,10 @@ class Parent:
         """None while nothing runs in it (systemd removes an empty slice)."""
         try:
             return self._usage_v2() if self.v2 else self._usage_v1()
-        except FileNotFoundError:
-            return None
+        except OSError as error:
+            if error.errno in GONE:
+                return None
+            raise
 
     def strays(self, pids: dict[str, int]) -> list[Stray]:
         """Processes of these containers (name -> first process) that are not below this parent."""

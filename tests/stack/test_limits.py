@@ -1,6 +1,7 @@
 """The cgroup of the stack: the first version for real in one of the tests' own, the second in a folder like it."""
 
 import contextlib
+import errno
 import os
 import secrets
 import signal
@@ -165,6 +166,14 @@ def test_a_limit_below_what_is_used_is_set_once_the_kernel_took_enough_back(
     parent.ensure(LimitSettings(memory_high=100 * MIB, memory_max=200 * MIB))
     assert squeezed_to == [str(100 * MIB)]
     assert (folder / "memory.max").read_text() == str(200 * MIB)
+
+
+def test_what_goes_between_opening_and_reading_has_no_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_: Parent) -> None:
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(Parent, "_usage_v2", gone)
+    assert Parent("cvat", host()).usage() is None
 
 
 def test_what_goes_away_while_it_is_looked_at_is_no_fault(unified: Path, monkeypatch: pytest.MonkeyPatch) -> None:
