@@ -1,15 +1,14 @@
 """Work on several containers, shown while it goes on: a table that moves on a terminal, a line a change in a pipe."""
 
 import os
-import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TextIO, TypeVar
 
+from cvatd.cli import interrupts
 from cvatd.core.plain import plain_line
 
 if TYPE_CHECKING:
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
 FRAMES_PER_S = 8
 LOOK_S = 1.0
-INTERRUPTED = 130
-TERMINATED = 143
 PULLING = "pulling"
 # States that end a row's work, and how they are drawn. A word always stands beside the colour.
 GOOD = {"healthy", "running", "done", "ready", "pulled", "removed", "started", "unchanged"}
@@ -28,10 +25,6 @@ RESTING = {"", "unchanged", "waiting"}
 
 Work = TypeVar("Work")
 Tell = Callable[[str, str, str], None]
-
-
-class Terminated(KeyboardInterrupt):
-    """By SIGTERM."""
 
 
 @dataclass
@@ -145,14 +138,14 @@ def watch(
 
     thread = threading.Thread(target=run, daemon=True)
     try:
-        with interruptible():
+        with interrupts.interruptible():
             if live:
                 _draw_until(ended, board, out, thread, look)
             else:
                 thread.start()
                 ended.wait()
     except KeyboardInterrupt as told:
-        _leave(left(board), TERMINATED if isinstance(told, Terminated) else INTERRUPTED)
+        _leave(left(board), interrupts.status(told))
     if error:
         raise error[0]
     return result[0]
@@ -177,20 +170,6 @@ def _draw_until(
             live.update(table(board), refresh=True)
     finally:
         console.show_cursor()  # also when interrupted before Live itself would do it
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM ends what is shown as Ctrl-C does: at once it would leave a terminal without its cursor."""
-
-    def end(*_: object) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _leave(words: str, status: int) -> NoReturn:

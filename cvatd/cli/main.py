@@ -64,6 +64,7 @@ app.add_typer(config.app, name="config")
 
 def main() -> None:
     """Exit status: 0 done, 1 failed, 2 wrong call, 3 not now (try again)."""
+    from cvatd.cli import interrupts
     from cvatd.core.errors import CvatdError
     from cvatd.core.plain import plain
 
@@ -72,8 +73,8 @@ def main() -> None:
     except CvatdError as error:
         print(f"cvatd: {plain(error.message)}", file=sys.stderr)
         raise SystemExit(exit_status(error.code)) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+    except KeyboardInterrupt as told:
+        raise SystemExit(interrupts.status(told)) from None
 
 
 def exit_status(code: str) -> int:

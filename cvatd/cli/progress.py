@@ -34,6 +34,8 @@ def show_live(events: Events) -> str:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from cvatd.cli.interrupts import interruptible
+
     console = Console(file=sys.stdout)
     columns = (
         TextColumn("{task.description}"),
@@ -44,7 +46,7 @@ def show_live(events: Events) -> str:
     state = ""
     bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     # rich below 14.3 ends even bars that it does not show with an empty line.
-    with bars if console.is_terminal else nullcontext():
+    with interruptible(), bars if console.is_terminal else nullcontext():
         bar = bars.add_task("waiting for a worker", total=1)
         for kind, data in events:
             if kind == "progress":

@@ -130,15 +130,15 @@ def _show(seen: "Status", json_: bool, rate: "Rate | None" = None) -> None:
 
 def _watch(ask: Ask, json_: bool) -> None:
     """Until Ctrl-C. In a pipe each look follows the last; JSON is one line a look."""
-    from cvatd.cli.board import INTERRUPTED, TERMINATED, Terminated, interruptible
+    from cvatd.cli import interrupts
 
     try:
-        with interruptible():
+        with interrupts.interruptible():
             if json_ or not sys.stdout.isatty():
                 _repeat(ask, json_)
             _redraw(ask)
     except KeyboardInterrupt as told:
-        raise typer.Exit(TERMINATED if isinstance(told, Terminated) else INTERRUPTED) from None
+        raise typer.Exit(interrupts.status(told)) from None
 
 
 def _repeat(ask: Ask, json_: bool) -> None:

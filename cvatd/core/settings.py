@@ -76,7 +76,7 @@ class TrainerSettings(Section):
 class DatabaseSettings(Section):
     """A PostgreSQL outside of the stack for CVAT; the stack then runs none of its own."""
 
-    host: str = Field(description="As the containers reach it.")
+    host: str = Field(description="As the containers and this host reach it.")
     port: Port = 5432
     name: str = "cvat"
     user: str = "cvat"

@@ -89,7 +89,7 @@ class Parent:
     def remove(self) -> None:
         """Only what `ensure` made by itself, and only when nothing runs in it. Monitors end after containers."""
         deadline = time.monotonic() + MONITORS_S
-        while any(_holds_processes(folder / MONITORS) for folder in self._folders()) and time.monotonic() < deadline:
+        while any(_watches(folder / MONITORS) for folder in self._folders()) and time.monotonic() < deadline:
             time.sleep(POLL_S)
         if self._host.systemd or any(_holds_processes(folder) for folder in self._folders()):
             return
@@ -267,6 +267,16 @@ def _holds_processes(folder: Path) -> bool:
         with contextlib.suppress(OSError):  # it went meanwhile
             if Path(below, "cgroup.procs").read_text().strip():
                 return True
+    return False
+
+
+def _watches(folder: Path) -> bool:
+    """Whether a container's monitor is left; those of commands stay for minutes, with nothing to watch."""
+    with contextlib.suppress(OSError):
+        for pid in (folder / "cgroup.procs").read_text().split():
+            with contextlib.suppress(OSError):
+                if b"--exec-attach" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return True
     return False
 
 

@@ -160,7 +160,7 @@ class Runner:
         found = self.podman.containers().get(container.name)
         if found is None or not found.running:
             tell(container.name, "starting", "")
-            self.make(container) if found is None else self.start_again(container)
+            self.make(container) if found is None else self.start_again(container, tell)
         self.wait_healthy(container, tell, lambda: False)
 
     def restart(self, names: list[str], tell: Tell) -> None:
@@ -195,11 +195,12 @@ class Runner:
         folder = secret_files.folder(self.settings)
         self.podman.create(container, stack_file().network, self.parent.argument, folder)
 
-    def start_again(self, container: Container) -> None:
+    def start_again(self, container: Container, tell: Tell) -> None:
         """One that is there. A start that was cut off can leave what no start mends: that one is made anew."""
         try:
             self.start(container.name)
-        except CvatdError:
+        except CvatdError as error:
+            tell(container.name, "starting", f"made anew: {error.message}")
             self.podman.remove(container.name)
             self.make(container)
 
@@ -328,7 +329,7 @@ class _Rising:
             self._runner.podman.remove(name)
             self._runner.make(container)
         elif action == "start":
-            self._runner.start_again(container)
+            self._runner.start_again(container, self._tell)
         else:
             self._runner.start(name)
         # A check runs a program inside, and takes it from those that start: for what nobody waits for it has time.

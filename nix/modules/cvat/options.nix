@@ -272,7 +272,7 @@ in
         type = types.nullOr types.str;
         default = null;
         example = "db.example.com";
-        description = "A PostgreSQL outside, as the containers reach it.";
+        description = "A PostgreSQL outside, as the containers and this host reach it.";
       };
       port = mkOption {
         type = types.port;

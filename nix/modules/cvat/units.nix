@@ -207,6 +207,7 @@ in
         partOf = [ "cvat.service" ];
         serviceConfig = outward // {
           ExecStart = "${cvatd} wait";
+          SuccessExitStatus = 143; # told to end by a stop of cvat.service
           CapabilityBoundingSet = [ "CAP_DAC_READ_SEARCH" ]; # reads what belongs to containers
           inherit (hardening.ordinary) SystemCallFilter; # it changes nothing
           ProtectHome = hardening.protectHome paths;
