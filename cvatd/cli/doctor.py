@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 WRONG = 1
 SHOWN_EVIDENCE = 12
+NAMED = 6
 QUIET_S = 1.0
 Work = TypeVar("Work")
 
@@ -49,6 +50,8 @@ def doctor(
     else:
         for line in lines(report, mended, verbose):
             typer.echo(line)
+        if fix and report.wrong and not mended:
+            typer.echo("None of this can be mended without you: the commands stand above.")
     if report.wrong:
         raise typer.Exit(WRONG)
 
@@ -70,11 +73,13 @@ def lines(report: "Report", mended: "list[Mended]", verbose: bool = False) -> It
         yield plain_line(f"       → {finding.command}")
         yield ""
     for why, names in _by_reason(report.unknown).items():
-        yield plain_line(f"unknown  {', '.join(names)}: {why}")
+        told = ", ".join(names) if verbose or len(names) <= NAMED else f"{len(names)} checks (--verbose names them)"
+        yield plain_line(f"unknown  {told}: {why}")
     if verbose:
         yield from (f"good  {name}" for name in report.good)
     count = len(report.good)
-    yield f"{count} check{' is' if count == 1 else 's are'} good."
+    if count or not report.wrong:
+        yield f"{count} check{' is' if count == 1 else 's are'} good."
 
 
 def _by_reason(unknown: dict[str, str]) -> dict[str, list[str]]:

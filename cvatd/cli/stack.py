@@ -210,13 +210,13 @@ def open_runner() -> "Iterator[Runner]":
 
 
 def full_name(name: str, names: list[str]) -> str:
-    """`server` is short for `cvat-server`. Raises CvatdError "unknown" with the names that there are."""
+    """`server` is short for `cvat-server`. Raises CvatdError "usage" with the names that there are."""
     from cvatd.core.errors import CvatdError
 
     for candidate in (name, f"cvat-{name}"):
         if candidate in names:
             return candidate
-    raise CvatdError("unknown", f"There is no container {name!r}. There are: {', '.join(names)}.")
+    raise CvatdError("usage", f"There is no container {name!r}. There are: {', '.join(names)} (cvat- may be left out).")
 
 
 def address(runner: "Runner") -> str:

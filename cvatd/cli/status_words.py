@@ -43,9 +43,9 @@ def containers(seen: Status, now: float | None = None) -> Rows:
     now = time.time() if now is None else now
     heads = ["container", "state", "health", "since", "restarts", "image"]
     rows = [_container(container, now) for container in seen.containers]
-    if any(container.restarts is not None for container in seen.containers):
+    if any(container.restarts for container in seen.containers):
         return heads, rows
-    at = heads.index("restarts")  # nobody counts them
+    at = heads.index("restarts")  # none, or nobody counts them
     return heads[:at] + heads[at + 1 :], [row[:at] + row[at + 1 :] for row in rows]
 
 
@@ -103,10 +103,10 @@ def drawn(seen: Status, spent: Rate | None) -> "Group":
 
 def _container(seen: ContainerStatus, now: float) -> list[str]:
     state = "not there" if seen.state == "absent" else seen.state
-    if seen.exit_code is not None:
-        state = f"{state} ({seen.exit_code})"
     if seen.stopped_by_hand:
-        state += ", by hand"
+        state = "stopped by hand"
+    elif seen.exit_code is not None:
+        state = f"{state} ({seen.exit_code})"
     since = words.duration(now - seen.since) if seen.since else ""
     restarts = "" if seen.restarts is None else str(seen.restarts)
     health = "" if seen.health == "unknown" else seen.health
@@ -149,7 +149,9 @@ def _table(rows: Rows) -> "Table":
     from cvatd.core.plain import plain_line
 
     heads, cells = rows
-    table = Table(*heads, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:  # names are there to be typed: where it is narrow, images give way
+        table.add_column(head, no_wrap=head != "image", overflow="ellipsis")
     for row in cells:
         table.add_row(*(_cell(plain_line(text)) for text in row))
     return table

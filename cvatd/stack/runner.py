@@ -164,18 +164,21 @@ class Runner:
         self.wait_healthy(container, tell, lambda: False)
 
     def restart(self, names: list[str], tell: Tell) -> None:
-        """Stop and start these containers, or all; raises CvatdError "unknown" for a name that the stack has not."""
+        """Stop and start these containers, or all.
+
+        Raises CvatdError "usage" for a name that the stack has not, "not_running" for one that is not there.
+        """
         self._refuse_systemd()
         stack = self.stack()
         for name in names:
             if name not in stack.names:
-                raise CvatdError("unknown", f"There is no container {name!r}. There are: {', '.join(stack.names)}.")
+                raise CvatdError("usage", f"There is no container {name!r}. There are: {', '.join(stack.names)}.")
         with self.exclusive():
             found = self.podman.containers()
             refuse_foreign(stack, found)
             for name in names or stack.names:
                 if name not in found:
-                    raise CvatdError("unknown", f"{name} is not there: `cvatd up` makes it.")
+                    raise CvatdError("not_running", f"{name} is not there: `cvatd up` makes it.")
             self.refuse_during_init(names or stack.names)
             for name in names or stack.names:
                 tell(name, "stopping", "")

@@ -25,7 +25,8 @@ ALL = "CVAT"
 def wait_ready(runner: "Runner", stack: Stack, tell: "Tell", timeout_s: float) -> None:
     """Raises CvatdError "not_ready" with all that is missing when the time is over.
 
-    Before that "container" for one that ended and "init" where it is needed, when nobody is about to mend it.
+    Before that "not_running" where nothing is there, "container" for one that ended and "init" where it is needed, when
+    nobody is about to mend it.
     """
     deadline = time.monotonic() + timeout_s
     initialiser = runner.initialiser(stack)
@@ -47,7 +48,10 @@ def wait_ready(runner: "Runner", stack: Stack, tell: "Tell", timeout_s: float) -
             if name == INIT_CONTAINER and now - since > INIT_BEGINS_S:
                 does = starting.init(runner.settings)
                 raise CvatdError("init", f"CVAT is not ready: init is needed ({init.words}). `{does}` does it.")
-            if name != INIT_CONTAINER and now - since > ENDED_S:
+            if name == ALL and now - since > ENDED_S:
+                does = starting.all_of_them(runner.settings)
+                raise CvatdError("not_running", f"Nothing of CVAT runs (any more): `{does}` starts it.")
+            if name in stack.names and now - since > ENDED_S:
                 raise CvatdError("container", runner.explain_end(name))
         if now > deadline:
             words = "\n  ".join(reasons)
@@ -67,9 +71,11 @@ def settled(runner: "Runner", stack: Stack, tell: "Tell") -> Initialised | None:
 
 
 def _unattended(runner: "Runner", stack: Stack, seen: "Facts", init: "InitState") -> list[str]:
-    """Containers that readiness wants and that nobody is known to be at; systemd brings its own back itself."""
+    """Containers that readiness wants and that nobody is known to be at, or ALL; systemd brings its own back itself."""
     if lock.held(runner.settings.data_dir):
         return []  # an `up` may pull for long before it comes to what ended, or to the init
+    if not any(name in seen.found for name in stack.names):
+        return [ALL]
     names = [] if runner.settings.manager == "systemd" else readiness.ended(stack, seen.found)
     at_work = INIT_CONTAINER in seen.found and seen.found[INIT_CONTAINER].state in AT_WORK
     return [*names, INIT_CONTAINER] if init.needed and not at_work else names

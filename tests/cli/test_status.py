@@ -93,16 +93,17 @@ def test_the_first_line_says_why_it_is_not_ready() -> None:
 @pytest.mark.parametrize(
     ("changes", "row"),
     [
-        ({}, ["cvat-server", "running", "healthy", "1 min 0 s", "0", "cvat/server:v2.80.0"]),
+        ({}, ["cvat-server", "running", "healthy", "1 min 0 s", "cvat/server:v2.80.0"]),
+        ({"restarts": 2}, ["cvat-server", "running", "healthy", "1 min 0 s", "2", "cvat/server:v2.80.0"]),
         (
             {"restarts": None, "health": "unknown"},
             ["cvat-server", "running", "", "1 min 0 s", "cvat/server:v2.80.0"],
         ),
         (
             {"state": "exited", "exit_code": 137, "health": "unknown", "stopped_by_hand": True},
-            ["cvat-server", "exited (137), by hand", "", "1 min 0 s", "0", "cvat/server:v2.80.0"],
+            ["cvat-server", "stopped by hand", "", "1 min 0 s", "cvat/server:v2.80.0"],
         ),
-        ({"state": "absent", "since": None}, ["cvat-server", "not there", "healthy", "", "0", "cvat/server:v2.80.0"]),
+        ({"state": "absent", "since": None}, ["cvat-server", "not there", "healthy", "", "cvat/server:v2.80.0"]),
     ],
 )
 def test_rows_of_containers(changes: dict[str, Any], row: list[str]) -> None:

@@ -312,7 +312,7 @@ def test_who_may_ask_podman_and_not_enter_the_data_folder_is_sent_to_sudo(
 def test_a_name_that_the_stack_has_not_is_told_with_those_that_it_has(podman: Memory, settings: StackSettings) -> None:
     with pytest.raises(CvatdError, match="cvat-server") as refused:
         Runner(podman, settings).restart(["cvat-severr"], told)  # type: ignore[arg-type]
-    assert refused.value.code == "unknown"
+    assert refused.value.code == "usage"
     assert podman.events == []
 
 
@@ -320,7 +320,7 @@ def test_restart_stops_none_when_one_is_not_there(podman: Memory, settings: Stac
     podman.put("cvat-ui")
     with pytest.raises(CvatdError, match="cvat-opa is not there") as refused:
         Runner(podman, settings).restart(["cvat-ui", "cvat-opa"], told)  # type: ignore[arg-type]
-    assert refused.value.code == "unknown"
+    assert refused.value.code == "not_running"
     assert podman.events == []
 
 

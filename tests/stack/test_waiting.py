@@ -96,6 +96,14 @@ def test_what_another_command_is_at_is_waited_for(monkeypatch: pytest.MonkeyPatc
         wait(monkeypatch, [(ENDED, NEEDED)])
 
 
+def test_what_was_taken_down_meanwhile_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = replace(SILENT, found={})
+    with pytest.raises(CvatdError, match=r"Nothing of CVAT runs .*`cvatd up` starts it") as refused:
+        wait(monkeypatch, [(SILENT, DONE), (gone, DONE)])
+    assert refused.value.code == "not_running"
+    assert wait(monkeypatch, [(gone, DONE), (WELL, DONE)])[-1] == "ready"
+
+
 def test_systemd_brings_back_what_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = [(ENDED, DONE)] * 6
     assert wait(monkeypatch, [*looks, (WELL, DONE)], manager="systemd")[-1] == "ready"

@@ -18,7 +18,7 @@ def down(seen: Evidence) -> Finding | None:
         return None
     if seen.wishes.up:
         return Finding("Nothing of CVAT runs, though it should.", "cvatd up")
-    return Finding("CVAT is down, as it was asked to be.", "cvatd up")
+    return Finding("Nothing of CVAT runs, and nobody asked for it since it was down last.", "cvatd up", urgent=False)
 
 
 def running(seen: Evidence) -> Finding | None:

@@ -63,7 +63,7 @@ def test_restart_of_one_restarts_that_one(standing: Stand) -> None:
     assert {name: found.id for name, found in before.items()} == {name: found.id for name, found in after.items()}
     assert {n for n in before if before[n].started_at != after[n].started_at} == {"cvat-ui"}
     wrong = standing.cvatd("restart", "uj", check=False)
-    assert wrong.returncode == 1
+    assert wrong.returncode == 2
     assert "There is no container 'uj'" in wrong.stderr
 
 

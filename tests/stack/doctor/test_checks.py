@@ -100,7 +100,7 @@ CASES: list[tuple[str, Evidence, list[str]]] = [
         ["could not find config file"],
     ),
     ("down", good(found=DOWN), ["though it should", "cvatd up"]),
-    ("down", good(found={}, wishes=Wishes(up=False)), ["as it was asked to be"]),
+    ("down", good(found={}, wishes=Wishes(up=False)), ["nobody asked for it"]),
     ("running", with_found(exited("cvat-opa", 2)), ["cvat-opa is exited (status 2)", "all is well"]),
     ("running", with_found(without=("cvat-ui",)), ["cvat-ui is not there"]),
     (
