@@ -10,7 +10,19 @@ from typing import TypeVar
 
 from cvatd.core.errors import CvatdError
 from cvatd.core.settings import StackSettings
-from cvatd.stack import bridge, health, kernel_log, layout, lock, ports, rotate, secret_files, waiting, wishes
+from cvatd.stack import (
+    bridge,
+    health,
+    kernel_log,
+    layout,
+    lock,
+    name_server,
+    ports,
+    rotate,
+    secret_files,
+    waiting,
+    wishes,
+)
 from cvatd.stack.desired import check_data, desired
 from cvatd.stack.initialise import AT_WORK, SERVER, Initialised, Initialiser, refuse_paused
 from cvatd.stack.limits import Parent
@@ -21,6 +33,8 @@ from cvatd.stack.together import begin, finish
 from cvatd.stack.waiting import FIRST_LOOK_S, LONGEST_LOOK_S
 
 HEALTHY_TIMEOUT_S = 300.0
+# Whoever is not well by then may find no names.
+SOON_S = 2.0
 LAST_LINES = 15
 OTHERS_STOP_S = 10.0
 INIT = "init"
@@ -212,6 +226,15 @@ class Runner:
         self.podman.start(name)
         bridge.settle(self.podman, stack_file().network, name)
 
+    def keep_names(self, container: Container) -> None:
+        """Where the name server has ended, this one, that waits, is started again."""
+
+        def again() -> None:
+            self.podman.stop(container.name, OTHERS_STOP_S)
+            self.start(container.name)
+
+        name_server.keep(again)
+
     def wait_healthy(
         self, container: Container, tell: Tell, given_up: Callable[[], bool], pause_s: float = FIRST_LOOK_S
     ) -> None:
@@ -236,6 +259,8 @@ class Runner:
                     f"{container.name} runs and was not well within {HEALTHY_TIMEOUT_S:.0f} s: {words}\n"
                     f"{self.podman.logs(container.name, LAST_LINES)}",
                 )
+            if time.monotonic() - began > SOON_S:
+                self.keep_names(container)
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, LONGEST_LOOK_S)
 

@@ -20,6 +20,7 @@ ENDED_S = 3.0
 # Between the stores' first answer and the init's container.
 INIT_BEGINS_S = 10.0
 ALL = "CVAT"
+PROXY = "cvat-proxy"
 
 
 def wait_ready(runner: "Runner", stack: Stack, tell: "Tell", timeout_s: float) -> None:
@@ -56,6 +57,8 @@ def wait_ready(runner: "Runner", stack: Stack, tell: "Tell", timeout_s: float) -
         if now > deadline:
             words = "\n  ".join(reasons)
             raise CvatdError("not_ready", f"CVAT was not ready within {timeout_s:.0f} s:\n  {words}")
+        if pause_s == LONGEST_LOOK_S and runner.settings.manager != "systemd" and PROXY in seen.found:
+            runner.keep_names(stack.container(PROXY))
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, LONGEST_LOOK_S)
 

@@ -63,6 +63,7 @@ def wait(
         podman=None,
         initialiser=lambda _: SimpleNamespace(judge=lambda *_: now[0][1]),
         explain_end=lambda name: f"{name} ended",
+        keep_names=lambda _: None,
     )
     tell = lambda name, state, detail: told.append(f"{state} {detail}".strip())  # noqa: E731
     wait_ready(runner, STACK, tell, timeout_s)  # type: ignore[arg-type]
